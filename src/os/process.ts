@@ -1,0 +1,51 @@
+/** How a process ended, see waitid(2). */
+export type ExitStatus =
+  | { readonly kind: 'exited'; readonly code: number }
+  | { readonly kind: 'signaled'; readonly signal: number; readonly coreDumped: boolean };
+
+/** The shell's view that the bridge protocol uses: exit code, or 128 + signal. */
+export function exitCodeOf(status: ExitStatus): number {
+  return status.kind === 'exited' ? status.code : 128 + status.signal;
+}
+
+export interface SpawnOptions {
+  /** Program; looked up in `searchPath` when it has no slash. */
+  file: string;
+  /** argv, including argv[0]. */
+  args: readonly string[];
+  /** Complete environment as "NAME=value" strings. */
+  env: readonly string[];
+  cwd?: string;
+  /** Directories, colon separated; default this process's PATH. */
+  searchPath?: string;
+  /** The child's descriptors 0, 1, 2 …: a descriptor of ours (stays ours; O_NONBLOCK is not changed), or null for /dev/null. */
+  stdio: readonly (number | null)[];
+  /** setsid(2) in the child. */
+  newSession?: boolean;
+  /** Path of a pty slave that becomes the controlling terminal and descriptors 0 to 2 (implies newSession; `stdio` is ignored). */
+  terminal?: string;
+}
+
+/** A process whose exit this agent collects. Signals go through its pidfd, so they never reach a recycled pid. */
+export interface Child {
+  readonly pid: number;
+  /** Start time in clock ticks since boot, field 22 of /proc/PID/stat; 0 when it ended before that could be read. */
+  readonly startTime: number;
+  /** Resolves once, with the exact status; never rejects. */
+  readonly exited: Promise<ExitStatus>;
+  /** The status when it has ended, else undefined. */
+  readonly status: ExitStatus | undefined;
+  /** pidfd_send_signal(2). False when the process has ended (ESRCH). Throws OsError for anything else (EINVAL: no such signal). */
+  signal(signal: number): boolean;
+}
+
+/** Start time of a live process in clock ticks since boot (proc_pid_stat(5), field 22), undefined when there is none. */
+export declare function processStartTime(pid: number): number | undefined;
+/** Command line of a process, split at NUL, last NUL dropped; undefined when it is gone. */
+export declare function processCommandLine(pid: number): string[] | undefined;
+/** State letter of proc_pid_stat(5) field 3 ("R", "S", "Z" …); undefined when it is gone. */
+export declare function processState(pid: number): string | undefined;
+/** Name to number, "SIGTERM", "TERM" or "15"; undefined when there is no such signal. */
+export declare function signalNumber(name: string): number | undefined;
+/** "SIGTERM" for 15. */
+export declare function signalName(signal: number): string;

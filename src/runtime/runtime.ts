@@ -1,0 +1,138 @@
+import type { Fd } from '../os/fd.ts';
+import type { ExitStatus } from '../os/process.ts';
+import type { OciLinuxResources, OciProcess } from '../spec/oci.ts';
+
+declare const containerIdBrand: unique symbol;
+/** A container id that passed `parseContainerId`: safe as one path component. */
+export type ContainerId = string & { readonly [containerIdBrand]: true };
+
+/** What a process gets as descriptors 0 to 2. The ends given here stay the caller's, who closes them once the call returned. */
+export type ProcessStdio =
+  | {
+      readonly kind: 'descriptors';
+      readonly stdin: Fd | null;
+      readonly stdout: Fd | null;
+      readonly stderr: Fd | null;
+    }
+  /** The runtime asks for a console; the process's `terminal` is the master. */
+  | { readonly kind: 'terminal' };
+
+export interface RuntimeProcess {
+  /** Pid in the agent's pid namespace. */
+  readonly pid: number;
+  readonly startTime: number;
+  /** Master of its pseudo-terminal; owned by this object's user, who takes or closes it. */
+  readonly terminal: Fd | undefined;
+  readonly exited: Promise<ExitStatus>;
+  readonly status: ExitStatus | undefined;
+  /** Through its pidfd; false when it has ended. */
+  signal(signal: number): boolean;
+}
+
+export type RuntimeState = 'creating' | 'created' | 'running' | 'paused' | 'stopped';
+
+/** One row of `list` / `state`, in the OCI runtime's words. */
+export interface RuntimeContainerState {
+  id: string;
+  status: RuntimeState;
+  /** 0 when it has none. */
+  pid: number;
+  bundle: string;
+  /** RFC 3339. */
+  created: string;
+}
+
+export interface RuntimeProcessInfo {
+  pid: number;
+  /** argv, empty for a zombie. */
+  commandLine: string[];
+  /** Started by this agent (init or exec), not by the container itself. */
+  createdByRuntime: boolean;
+  zombie: boolean;
+}
+
+export interface CreateOptions {
+  id: ContainerId;
+  /** Directory with config.json. */
+  bundle: string;
+  stdio: ProcessStdio;
+  /** Runs `--no-new-keyring`, `--no-pivot` and the like when the runtime knows them. */
+  noPivot?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface ExecOptions {
+  process: OciProcess;
+  stdio: ProcessStdio;
+  signal?: AbortSignal;
+}
+
+/** A container made by this runtime. The caller serialises create, start, exec, update and delete; `kill` may come at any time. */
+export interface RuntimeContainer {
+  readonly id: ContainerId;
+  readonly bundle: string;
+  readonly init: RuntimeProcess;
+  /** False when it shares another pid namespace: when init ends, the runtime kills what is left of it. */
+  readonly ownsPidNamespace: boolean;
+  start(): Promise<void>;
+  exec(options: ExecOptions): Promise<RuntimeProcess>;
+  /** `all`: every process of the container. RuntimeError 'not-running' when it has ended. */
+  kill(signal: number, options?: { all?: boolean }): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  state(): Promise<RuntimeContainerState>;
+  processes(): Promise<RuntimeProcessInfo[]>;
+  update(resources: OciLinuxResources): Promise<void>;
+  /** Removes the runtime's state and our bookkeeping, not the bundle. RuntimeError 'not-stopped' for a running one unless `force`. */
+  delete(options?: { force?: boolean }): Promise<void>;
+}
+
+export interface Runtime {
+  /** Name or path it is run by, e.g. "runc". */
+  readonly name: string;
+  version(): Promise<string>;
+  /** Everything or nothing: a failed create leaves no container, directory, process or descriptor behind. */
+  create(options: CreateOptions): Promise<RuntimeContainer>;
+  list(): Promise<RuntimeContainerState[]>;
+}
+
+export type RuntimeErrorCode =
+  | 'not-found'
+  | 'already-exists'
+  | 'invalid-id'
+  | 'not-stopped'
+  | 'still-running'
+  | 'not-running'
+  | 'already-running'
+  /** The runtime program itself is missing or cannot be run. */
+  | 'unavailable'
+  | 'other';
+
+/** An OCI runtime command failed. `message` is complete for a user; `runtimeMessage` is the runtime's own last error. */
+export class RuntimeError extends Error {
+  override readonly name = 'RuntimeError';
+  readonly code: RuntimeErrorCode;
+  readonly operation: string;
+  readonly containerId: string | undefined;
+  readonly exitStatus: ExitStatus | undefined;
+  readonly runtimeMessage: string | undefined;
+
+  constructor(
+    code: RuntimeErrorCode,
+    message: string,
+    details: {
+      operation: string;
+      containerId?: string;
+      exitStatus?: ExitStatus;
+      runtimeMessage?: string;
+      cause?: unknown;
+    },
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.operation = details.operation;
+    this.containerId = details.containerId;
+    this.exitStatus = details.exitStatus;
+    this.runtimeMessage = details.runtimeMessage;
+  }
+}

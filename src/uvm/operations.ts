@@ -1,0 +1,67 @@
+import type { Metrics } from '../cgroup/metrics.ts';
+import type { WindowSize } from '../os/pty.ts';
+import type { OciLinuxResources, OciProcess, OciSpec } from '../spec/oci.ts';
+import type { StdioPorts } from '../stdio/stdio.ts';
+
+/** A container of this VM, or null for the VM itself (the protocol's null container). */
+export type Target = string | null;
+
+export interface CreateContainerRequest {
+  id: string;
+  /** Directory for config.json; made when missing, removed again when the create fails. */
+  bundle: string;
+  spec: OciSpec;
+  /** Removed on delete. */
+  scratchDir?: string;
+}
+
+/** A process of the VM itself, outside every container. */
+export interface UvmProcessRequest {
+  /** argv; the program is looked up in the agent's own PATH. */
+  args: readonly string[];
+  cwd?: string;
+  /** Only these variables. */
+  env: Readonly<Record<string, string>>;
+  terminal: boolean;
+  /** Initial size of the terminal. */
+  size?: WindowSize;
+  ports: StdioPorts;
+}
+
+export type ContainerExitType = 'GracefulExit' | 'ForcedExit' | 'UnexpectedExit';
+
+/** Sent once per container, after its init has ended, its output is drained and who waited has been answered. */
+export interface ContainerExit {
+  containerId: string;
+  type: ContainerExitType;
+}
+
+/** All the host can ask of the VM: what the bridge calls and src/uvm implements. Every rejection is an AgentError. */
+export interface UvmOperations {
+  createContainer(request: CreateContainerRequest): Promise<void>;
+  /** Starts the init process of a created container; resolves with its pid. */
+  startInit(id: string, ports: StdioPorts): Promise<number>;
+  exec(id: string, process: OciProcess, ports: StdioPorts): Promise<number>;
+  execInUvm(request: UvmProcessRequest): Promise<number>;
+  /** Resolves with the exit code (128 + signal) once the process has ended and its output is drained. `timeoutMs` undefined = no limit; 'wait-timeout' when it elapsed. */
+  wait(
+    target: Target,
+    pid: number,
+    timeoutMs: number | undefined,
+    signal: AbortSignal,
+  ): Promise<number>;
+  signal(target: Target, pid: number, signal: number): Promise<void>;
+  resize(target: Target, pid: number, size: WindowSize): Promise<void>;
+  /** SIGTERM or SIGKILL to the container; resolves when it is sent. */
+  shutdownContainer(id: string, how: 'graceful' | 'forced'): Promise<void>;
+  /** Never answered on the wire: the VM goes down, or, outside a VM, the agent ends. */
+  shutdownUvm(how: 'graceful' | 'forced'): Promise<void>;
+  processes(id: string): Promise<{ pid: number }[]>;
+  statistics(id: string): Promise<Metrics>;
+  updateResources(id: string, resources: OciLinuxResources): Promise<void>;
+  deleteContainer(id: string): Promise<void>;
+  /** Text sections for DumpStacks: containers, processes, streams. Most important first; the caller cuts. */
+  describe(): string[];
+  /** Registers the one receiver of exit events. Events that came before are delivered at once. */
+  onContainerExit(receiver: (exit: ContainerExit) => void): void;
+}

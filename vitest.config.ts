@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config';
+
+// Integration tests start real agents, containers and processes on a machine of two cores: files
+// run one after the other so that a census of what is left over is the census of one test.
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['src/**/*.test.ts', 'test/unit/**/*.test.ts'], pool: 'forks' } },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
