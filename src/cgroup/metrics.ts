@@ -1,2 +1,55 @@
-/** cgroup v1 shaped figures, in containerd's metrics message. The real type comes from the generated protobuf code. */
-export type Metrics = Record<string, unknown>;
+import { AgentError } from '../uvm/errors.ts';
+import type { Metrics } from './gen/metrics.ts';
+import { type Cgroup, locateCgroup } from './hierarchy.ts';
+import { readV1 } from './v1.ts';
+import { readV2 } from './v2.ts';
+
+export type { Metrics } from './gen/metrics.ts';
+
+/** A message with nothing in it, as the protobuf code would make one. */
+export function emptyMetrics(): Metrics {
+  return {
+    hugetlb: [],
+    pids: undefined,
+    cpu: undefined,
+    memory: undefined,
+    blkio: undefined,
+    rdma: undefined,
+    network: [],
+    cgroup_stats: undefined,
+    memory_oom_control: undefined,
+  };
+}
+
+/**
+ * Statistics of the cgroup a live process is in, in cgroup v1 terms whatever the machine has.
+ * AgentError 'container-not-running' when the process has ended: a zombie is shown in the root
+ * cgroup, whose figures are the whole machine's. Whoever keeps a container longer than its init
+ * keeps the Cgroup of {@link locateCgroup} and calls {@link readCgroupMetrics}.
+ */
+export async function readMetrics(pid: number): Promise<Metrics> {
+  const cgroup = await locateCgroup(pid);
+  if (cgroup === undefined) {
+    throw new AgentError('container-not-running', `process ${pid} has ended, it has no statistics`);
+  }
+  return await readCgroupMetrics(cgroup);
+}
+
+/**
+ * Statistics of one cgroup. Controllers that are not there leave their part absent, files that
+ * are not there leave their figure zero. AgentError 'container-not-running' when the cgroup
+ * itself is gone.
+ *
+ * Files are read one after the other: a cgroup file can block in the kernel (memory under
+ * pressure), and then one of Node's few pool threads waits, not all of them.
+ */
+export async function readCgroupMetrics(cgroup: Cgroup): Promise<Metrics> {
+  // A controller is attached either to a v1 hierarchy or to the unified one; cpu.stat alone
+  // exists in the unified one either way, and then v1's says more (per_cpu).
+  const unified = cgroup.unified === undefined ? undefined : await readV2(cgroup.unified);
+  const legacy = cgroup.controllers.size === 0 ? undefined : await readV1(cgroup.controllers);
+  if (unified === undefined && legacy === undefined) {
+    throw new AgentError('container-not-running', 'the cgroup of the container is gone');
+  }
+  return { ...emptyMetrics(), ...unified, ...legacy };
+}

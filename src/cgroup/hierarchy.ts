@@ -1,0 +1,118 @@
+import { readFileIfPresent } from './files.ts';
+
+/**
+ * Where one cgroup is on this machine, as absolute directories. In the hybrid layout both parts
+ * are filled: some controllers in v1 hierarchies, the rest (or none) in the unified one.
+ */
+export interface Cgroup {
+  /** v1: directory by controller ("memory"); co-mounted controllers share one, named hierarchies are "name=x". */
+  readonly controllers: ReadonlyMap<string, string>;
+  /** v2: directory in the unified hierarchy. */
+  readonly unified: string | undefined;
+}
+
+/** One mounted hierarchy, from proc_pid_mountinfo(5). */
+export interface CgroupMount {
+  readonly version: 1 | 2;
+  /** The cgroup that is the root of this mount. */
+  readonly root: string;
+  readonly mountPoint: string;
+  /** v1: mount options, among them the controllers. */
+  readonly options: readonly string[];
+}
+
+/**
+ * The cgroup of a live process. Undefined when the process has ended, also when it is still a
+ * zombie: v1 hierarchies show those in the root cgroup. Hierarchies that are not mounted here,
+ * or whose mount does not reach the cgroup (cgroup_namespaces(7)), are left out.
+ */
+export async function locateCgroup(pid: number): Promise<Cgroup | undefined> {
+  const membership = await readFileIfPresent(`/proc/${pid}/cgroup`);
+  // The state is read after the membership: not a zombie now means it was none then.
+  const stat = await readFileIfPresent(`/proc/${pid}/stat`);
+  if (membership === undefined || stat === undefined || hasEnded(stat)) return undefined;
+  const mountinfo = await readFileIfPresent('/proc/self/mountinfo');
+  return resolveCgroup(membership, parseCgroupMounts(mountinfo ?? ''));
+}
+
+/** State letter after the last ")", see proc_pid_stat(5): the name in parentheses may hold anything. */
+function hasEnded(stat: string): boolean {
+  const state = stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);
+  return state === 'Z' || state === 'X' || state === 'x';
+}
+
+/** The cgroup mounts of a mountinfo file, in its order. */
+export function parseCgroupMounts(mountinfo: string): CgroupMount[] {
+  const mounts: CgroupMount[] = [];
+  for (const line of mountinfo.split('\n')) {
+    const fields = line.split(' ');
+    const separator = fields.indexOf('-', 6);
+    const [type, , superOptions] = separator < 0 ? [] : fields.slice(separator + 1);
+    if (type !== 'cgroup' && type !== 'cgroup2') continue;
+    mounts.push({
+      version: type === 'cgroup' ? 1 : 2,
+      root: unescapePath(fields[3] ?? '/'),
+      mountPoint: unescapePath(fields[4] ?? '/'),
+      options: (superOptions ?? '').split(','),
+    });
+  }
+  return mounts;
+}
+
+/** mountinfo writes space, tab, newline and backslash as three octal digits. */
+function unescapePath(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+}
+
+/** Joins the lines of /proc/PID/cgroup (cgroups(7): "hierarchy:controllers:path") with the mounts. */
+export function resolveCgroup(membership: string, mounts: readonly CgroupMount[]): Cgroup {
+  const controllers = new Map<string, string>();
+  let unified: string | undefined;
+  for (const line of membership.split('\n')) {
+    const match = /^(\d+):([^:]*):(\/.*)$/.exec(line);
+    if (match === null) continue;
+    const [, , names = '', path = '/'] = match;
+    if (names === '') {
+      unified = directoryOf(path, mounts, (mount) => mount.version === 2);
+      continue;
+    }
+    for (const name of names.split(',')) {
+      const directory = directoryOf(
+        path,
+        mounts,
+        (mount) => mount.version === 1 && mount.options.includes(name),
+      );
+      if (directory !== undefined) controllers.set(name, directory);
+    }
+  }
+  return { controllers, unified };
+}
+
+function directoryOf(
+  path: string,
+  mounts: readonly CgroupMount[],
+  matches: (mount: CgroupMount) => boolean,
+): string | undefined {
+  for (const mount of mounts) {
+    if (!matches(mount)) continue;
+    const below = relativeTo(mount.root, path.replace(/ \(deleted\)$/, ''));
+    if (below !== undefined)
+      return below === '' ? mount.mountPoint : `${mount.mountPoint}/${below}`;
+  }
+  return undefined;
+}
+
+/**
+ * The part of `path` below `root`; undefined when it is not below. Both are seen from the same
+ * cgroup namespace, from whose root they may climb ("/../x"): one that climbs where the other
+ * does not lies outside the mount, under a name that cannot be known.
+ */
+function relativeTo(root: string, path: string): string | undefined {
+  const above = root.split('/').filter((part) => part !== '');
+  const parts = path.split('/').filter((part) => part !== '');
+  if (above.some((part, index) => parts[index] !== part)) return undefined;
+  const below = parts.slice(above.length);
+  return below.includes('..') ? undefined : below.join('/');
+}
