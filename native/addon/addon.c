@@ -1,0 +1,29 @@
+// The addon's table of contents.
+//
+// Layout: every native/addon/*.c is compiled into one shared object, build/native/gcs_native.node
+// (scripts/build-native.ts); programs of their own (init) live beside this folder, not in it.
+// Each file owns one concern and exports `void init_X(napi_env env, napi_value exports)`, which
+// adds its functions with GCS_DEFINE; declare it and call it here. native.h holds the helpers and
+// the calling convention; src/os/native.ts types the functions.
+//
+//   fd.c       descriptors: open, close, dup, pipe, FIONREAD, F_SETPIPE_SZ
+//   socket.c   unix and vsock sockets, SCM_RIGHTS
+//   poll.c     uv_poll handles
+//   process.c  posix_spawn, pidfd, waitid, child subreaper
+//   pty.c      pseudo-terminals
+#include "native.h"
+
+void init_fd(napi_env env, napi_value exports);
+void init_socket(napi_env env, napi_value exports);
+void init_poll(napi_env env, napi_value exports);
+void init_process(napi_env env, napi_value exports);
+void init_pty(napi_env env, napi_value exports);
+
+NAPI_MODULE_INIT() {
+  init_fd(env, exports);
+  init_socket(env, exports);
+  init_poll(env, exports);
+  init_process(env, exports);
+  init_pty(env, exports);
+  return exports;
+}
