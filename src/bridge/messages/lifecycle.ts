@@ -1,0 +1,70 @@
+import {
+  array,
+  boolean,
+  doc,
+  embedded,
+  i32,
+  object,
+  omitZero,
+  optional,
+  raw,
+  required,
+  string,
+  u32,
+} from '../schema.ts';
+import { replyBase, requestBase } from './common.ts';
+import { ociSpec } from './oci.ts';
+
+const schemaVersion = object({ Major: u32, Minor: u32 });
+
+export const negotiateRequest = object({
+  ...requestBase,
+  MinimumVersion: u32,
+  MaximumVersion: u32,
+});
+
+const guestCapabilities = object({
+  SendHostCreateMessage: omitZero(boolean),
+  SendHostStartMessage: omitZero(boolean),
+  HvSocketConfigOnStartup: omitZero(boolean),
+  NamespaceAddRequestSupported: omitZero(boolean),
+  SignalProcessSupported: omitZero(boolean),
+  DumpStacksSupported: omitZero(boolean),
+  DeleteContainerStateSupported: omitZero(boolean),
+});
+
+export const negotiateReply = object({
+  ...replyBase,
+  Version: omitZero(u32),
+  Capabilities: optional(
+    object({
+      SupportedSchemaVersions: array(schemaVersion),
+      RuntimeOsType: doc('A host takes an empty one for Windows', string),
+      GuestDefinedCapabilities: guestCapabilities,
+    }),
+  ),
+});
+
+const containerConfig = object({
+  SchemaVersion: doc('At least 2.1', schemaVersion),
+  OciBundlePath: required(doc('Directory for config.json and the runtime’s log', string)),
+  OciSpecification: required(ociSpec),
+  ScratchDirPath: omitZero(doc('Removed with the container', string)),
+});
+
+export const createRequest = object({
+  ...requestBase,
+  ContainerConfig: embedded(containerConfig),
+  SupportedVersions: optional(doc('Ignored', raw)),
+});
+
+export const createReply = object({ ...replyBase, SelectedProtocolVersion: optional(u32) });
+
+export const containerNotification = object({
+  ContainerId: string,
+  ActivityId: doc('That of the Create', string),
+  Type: doc('`GracefulExit`, `ForcedExit` or `UnexpectedExit`', string),
+  Operation: doc('`None`', string),
+  Result: i32,
+  ResultInfo: optional(doc('Never sent', raw)),
+});
