@@ -1,0 +1,112 @@
+import { drainDefaults } from '../stdio/limits.ts';
+import { type FlagValues, formatFlags, parseFlags } from './go-flags.ts';
+
+const MiB = 1024 * 1024;
+
+/** Names are a contract: those of the Go agent, then ours. */
+export const agentFlagSpecs = {
+  v4: {
+    kind: 'boolean',
+    default: true,
+    help: 'serve protocol v4 (without it every request is answered "not supported")',
+  },
+  loglevel: {
+    kind: 'string',
+    default: 'info',
+    placeholder: 'LEVEL',
+    help: 'trace, debug, info, warning, error',
+  },
+  logfile: {
+    kind: 'string',
+    default: '',
+    placeholder: 'PATH',
+    help: 'log to this file instead of standard error',
+  },
+  'log-format': { kind: 'string', default: 'text', placeholder: 'FORMAT', help: 'text or json' },
+  'use-inouterr': { kind: 'boolean', default: false, help: 'the same as -transport stdio' },
+  'core-dump-location': {
+    kind: 'string',
+    default: '',
+    placeholder: 'PATTERN',
+    help: 'kernel core pattern, core(5); only in a VM under our init',
+  },
+  kmsgLogLevel: {
+    kind: 'integer',
+    default: 4,
+    placeholder: 'N',
+    help: 'log kernel messages of this priority and above; only in a VM under our init',
+  },
+  'root-mem-reserve-bytes': {
+    kind: 'integer',
+    default: 75 * MiB,
+    placeholder: 'BYTES',
+    help: 'memory kept from the containers; only in a VM under our init',
+  },
+  'gcs-mem-limit-bytes': {
+    kind: 'integer',
+    default: 50 * MiB,
+    placeholder: 'BYTES',
+    help: 'memory of the agent above which it warns; only in a VM under our init',
+  },
+  'disable-time-sync': {
+    kind: 'boolean',
+    default: false,
+    help: 'do not set the clock from the hypervisor; only in a VM under our init',
+  },
+  'scrub-logs': { kind: 'boolean', default: true, help: 'keep secrets out of the log' },
+  'initial-policy-stance': {
+    kind: 'string',
+    default: 'allow',
+    placeholder: 'STANCE',
+    help: 'allow or deny: deny refuses every request that would start or change something',
+  },
+  transport: {
+    kind: 'string',
+    default: 'vsock',
+    placeholder: 'KIND',
+    help: 'vsock, hybrid:PATH, stdio or dev-null',
+  },
+  listen: {
+    kind: 'boolean',
+    default: false,
+    help: 'wait for the host on guest port 0x40000000 instead of dialing it',
+  },
+  runtime: {
+    kind: 'string',
+    default: 'runc',
+    placeholder: 'NAME_OR_PATH',
+    help: 'OCI runtime to run containers with',
+  },
+  'drain-timeout': {
+    kind: 'integer',
+    default: drainDefaults.grandchildMs,
+    placeholder: 'MS',
+    help: 'how long the answer of a wait is held back for a background process that keeps the output open',
+  },
+  'host-close-timeout': {
+    kind: 'integer',
+    default: drainDefaults.hostCloseMs,
+    placeholder: 'MS',
+    help: 'how long the answer of a wait is held back for a host that has not closed an ended stream',
+  },
+  version: { kind: 'boolean', default: false, help: 'print the version and exit' },
+} as const;
+
+export type AgentFlags = FlagValues<typeof agentFlagSpecs>;
+
+export const usage = `Usage: gcs [flags]
+
+Guest agent of a utility VM: dials the host's bridge and runs containers for it.
+
+Flags (one dash or two):
+${formatFlags(agentFlagSpecs)}
+Examples:
+  gcs -v4 -log-format json -loglevel info               in a VM, host reached by vsock
+  gcs -transport hybrid:/run/vm.sock                    without a VM, host behind unix sockets
+  gcs -transport hybrid:/run/vm.sock -runtime crun      with another OCI runtime
+`;
+
+/** Throws FlagError; 'help' when asked for. */
+export function parseAgentFlags(args: readonly string[]): AgentFlags | 'help' {
+  return parseFlags(agentFlagSpecs, args);
+}

@@ -1,0 +1,60 @@
+import { lstatSync, readFileSync, realpathSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { isAbsolute, normalize } from 'node:path';
+import { hasCode } from '../os/errors.ts';
+import { AgentError } from './errors.ts';
+
+/** Below these the agent may remove whatever the host placed for a container; they exist for that. */
+const REMOVABLE_ROOTS = ['/run/gcs/', '/run/mounts/', '/mounts/'];
+
+/** Checks a directory path that came from the host: absolute, in normal form, not the root. */
+export function checkHostDirectory(path: string, field: string): string {
+  const bad = (why: string) =>
+    new AgentError('invalid-argument', `${field}: ${JSON.stringify(path)} ${why}`, { field });
+  if (path.includes('\0')) throw bad('holds a NUL');
+  if (Buffer.byteLength(path) > 4000) throw bad('is too long for a path');
+  if (!isAbsolute(path)) throw bad('is not an absolute path');
+  const plain = normalize(path).replace(/\/+$/, '');
+  if (path.split('/').includes('..')) throw bad("must not contain '..'");
+  if (plain === '') throw bad('must not be the root directory');
+  return plain;
+}
+
+/** Mount points at or below a directory, from proc_pid_mountinfo(5). */
+function mountsBelow(directory: string): string[] {
+  const unescaped = (text: string) =>
+    text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => unescaped(line.split(' ')[4] ?? ''))
+    .filter((point) => point === directory || point.startsWith(`${directory}/`));
+}
+
+export type RemoveOutcome = 'removed' | 'absent' | { kept: string };
+
+/**
+ * Removes a directory tree the host named, when it is ours to remove: made by the agent, or below
+ * one of the roots that hold container state. Never follows a link out of there and never descends
+ * into a mount: a disk that is still mounted keeps its content, and the reason is returned.
+ */
+export async function removeHostDirectory(
+  directory: string,
+  options: { madeByUs: boolean },
+): Promise<RemoveOutcome> {
+  let real: string;
+  try {
+    real = realpathSync(directory);
+    if (lstatSync(directory).isSymbolicLink()) return { kept: 'is a symbolic link' };
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return 'absent';
+    throw error;
+  }
+  const below = REMOVABLE_ROOTS.some((root) => real.startsWith(root));
+  if (!options.madeByUs && !below) {
+    return { kept: `was there before and is not below ${REMOVABLE_ROOTS.join(', ')}` };
+  }
+  const mounts = mountsBelow(real);
+  if (mounts.length > 0) return { kept: `${mounts[0]} is still mounted` };
+  await rm(real, { recursive: true, force: true });
+  return 'removed';
+}

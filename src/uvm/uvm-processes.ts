@@ -1,0 +1,118 @@
+import { statSync } from 'node:fs';
+import type { Logger } from '../log/logger.ts';
+import { hasCode, OsError } from '../os/errors.ts';
+import type { Child, SpawnOptions } from '../os/process.ts';
+import type { Reaper } from '../os/reaper.ts';
+import { AgentError } from './errors.ts';
+import { GuestProcess } from './guest-process.ts';
+import type { UvmProcessRequest } from './operations.ts';
+import { ProcessTable } from './process-table.ts';
+import type { StreamFactory } from './streams.ts';
+
+/** Processes of the VM itself, started by the host outside every container. */
+export class UvmProcesses {
+  readonly table: ProcessTable;
+  readonly #reaper: Reaper;
+  readonly #streams: StreamFactory;
+  readonly #logger: Logger;
+
+  constructor(reaper: Reaper, streams: StreamFactory, logger: Logger) {
+    this.#reaper = reaper;
+    this.#streams = streams;
+    this.#logger = logger;
+    this.table = new ProcessTable((pid) =>
+      logger.warning('exit status of a process nobody waited for is forgotten', { pid }),
+    );
+  }
+
+  async start(request: UvmProcessRequest): Promise<number> {
+    const options = checkedOptions(request);
+    using _place = this.table.reserve();
+    using connections = await this.#streams.dial(request.ports);
+    const child = request.terminal
+      ? this.#startOnTerminal(options, request, connections)
+      : this.#startDirect(options, connections);
+    void child.exited.then((status) =>
+      this.#logger.debug('process of the VM exited', { pid: child.pid, status }),
+    );
+    return child.pid;
+  }
+
+  #startOnTerminal(
+    options: Omit<SpawnOptions, 'stdio'>,
+    request: UvmProcessRequest,
+    connections: Awaited<ReturnType<StreamFactory['dial']>>,
+  ): Child {
+    using pty = this.#streams.openTerminal(request.size);
+    const child = this.#spawn({ ...options, stdio: [], terminal: pty.path });
+    this.table.add(new GuestProcess(child, pty.relay(connections)));
+    return child;
+  }
+
+  /** The connections themselves are the process's descriptors: nothing is copied on the way. */
+  #startDirect(
+    options: Omit<SpawnOptions, 'stdio'>,
+    connections: Awaited<ReturnType<StreamFactory['dial']>>,
+  ): Child {
+    using direct = this.#streams.direct(connections);
+    const child = this.#spawn({ ...options, stdio: direct.descriptors });
+    this.table.add(new GuestProcess(child, direct.session()));
+    return child;
+  }
+
+  #spawn(options: SpawnOptions): Child {
+    try {
+      return this.#reaper.spawn(options);
+    } catch (error) {
+      throw new AgentError('failed', spawnFailureText(options.file, error), {
+        operation: 'exec',
+        field: 'CommandArgs[0]',
+        ...(error instanceof OsError ? { errno: error.code } : {}),
+        cause: error,
+      });
+    }
+  }
+}
+
+/** The texts of the Go agent, which hosts show to their users. */
+function spawnFailureText(file: string, error: unknown): string {
+  const start = 'failed to call Start for external process:';
+  if (hasCode(error, 'ENOENT')) {
+    return file.includes('/')
+      ? `${start} fork/exec ${file}: no such file or directory`
+      : `${start} exec: ${JSON.stringify(file)}: executable file not found in $PATH`;
+  }
+  if (hasCode(error, 'EACCES')) return `${start} fork/exec ${file}: permission denied`;
+  return `${start} fork/exec ${file}: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+function checkedOptions(request: UvmProcessRequest): Omit<SpawnOptions, 'stdio'> {
+  const [file] = request.args;
+  if (file === undefined || file === '') {
+    throw new AgentError('invalid-argument', 'CommandArgs: no command to run', {
+      operation: 'exec',
+      field: 'CommandArgs',
+    });
+  }
+  const cwd = request.cwd === undefined || request.cwd === '' ? '/' : request.cwd;
+  checkWorkingDirectory(cwd);
+  return {
+    file,
+    args: request.args,
+    env: Object.entries(request.env).map(([name, value]) => `${name}=${value}`),
+    cwd,
+    newSession: true,
+  };
+}
+
+/** Looked at before the spawn, whose ENOENT would be taken for the program's. */
+function checkWorkingDirectory(cwd: string): void {
+  const stat = statSync(cwd, { throwIfNoEntry: false });
+  if (stat?.isDirectory() !== true) {
+    throw new AgentError(
+      'failed',
+      `failed to call Start for external process: chdir ${cwd}: ${stat === undefined ? 'no such file or directory' : 'not a directory'}`,
+      { operation: 'exec', field: 'WorkingDirectory' },
+    );
+  }
+}

@@ -1,0 +1,199 @@
+import type { Metrics } from '../cgroup/metrics.ts';
+import type { Logger } from '../log/logger.ts';
+import type { WindowSize } from '../os/pty.ts';
+import type { Reaper } from '../os/reaper.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { OciLinuxResources, OciProcess } from '../spec/oci.ts';
+import type { DrainPolicy, StdioPorts } from '../stdio/stdio.ts';
+import type { Transport } from '../vsock/transport.ts';
+import type { Container } from './container.ts';
+import { createContainer } from './create.ts';
+import { describeUvm } from './describe.ts';
+import { AgentError } from './errors.ts';
+import { ExitEvents } from './exit-events.ts';
+import type { GuestProcess } from './guest-process.ts';
+import { uvmLimits } from './limits.ts';
+import type {
+  ContainerExit,
+  CreateContainerRequest,
+  Target,
+  UvmOperations,
+  UvmProcessRequest,
+} from './operations.ts';
+import type { Power } from './power.ts';
+import { containerStatistics } from './statistics.ts';
+import { StreamFactory } from './streams.ts';
+import { UvmProcesses } from './uvm-processes.ts';
+
+export interface UvmDependencies {
+  runtime: Runtime;
+  transport: Transport;
+  reaper: Reaper;
+  logger: Logger;
+  drainPolicy: DrainPolicy;
+  power: Power;
+}
+
+/** The highest signal number, see signal(7): SIGRTMAX. */
+const SIGNAL_MAX = 64;
+
+/** The utility VM: its containers, and the processes that run outside of them. */
+export class Uvm implements UvmOperations {
+  readonly #dependencies: UvmDependencies;
+  readonly #streams: StreamFactory;
+  readonly #containers = new Map<string, Container>();
+  /** Ids that are taken by a create that has not finished. */
+  readonly #creating = new Set<string>();
+  readonly #processes: UvmProcesses;
+  readonly #exits = new ExitEvents();
+
+  constructor(dependencies: UvmDependencies) {
+    this.#dependencies = dependencies;
+    this.#streams = new StreamFactory(dependencies.transport, dependencies.drainPolicy);
+    this.#processes = new UvmProcesses(
+      dependencies.reaper,
+      this.#streams,
+      dependencies.logger.with({ target: 'uvm' }),
+    );
+  }
+
+  async createContainer(request: CreateContainerRequest): Promise<void> {
+    const { id } = request;
+    if (this.#containers.has(id) || this.#creating.has(id)) {
+      throw new AgentError('container-exists', `container ${id} already exists`, {
+        operation: 'create',
+        containerId: id,
+      });
+    }
+    if (this.#containers.size + this.#creating.size >= uvmLimits.containers) {
+      throw new AgentError('limit', `more than ${uvmLimits.containers} containers`, {
+        operation: 'create',
+        containerId: id,
+      });
+    }
+    this.#creating.add(id);
+    try {
+      const { runtime, logger } = this.#dependencies;
+      const container = await createContainer(request, {
+        runtime,
+        streams: this.#streams,
+        logger,
+        onExit: (exit) => this.#exits.emit(exit),
+      });
+      this.#containers.set(id, container);
+    } finally {
+      this.#creating.delete(id);
+    }
+  }
+
+  async startInit(id: string, ports: StdioPorts): Promise<number> {
+    return await this.#container(id).start(ports);
+  }
+
+  async exec(id: string, process: OciProcess, ports: StdioPorts): Promise<number> {
+    return await this.#container(id).exec(process, ports);
+  }
+
+  async execInUvm(request: UvmProcessRequest): Promise<number> {
+    return await this.#processes.start(request);
+  }
+
+  async wait(
+    target: Target,
+    pid: number,
+    timeoutMs: number | undefined,
+    signal: AbortSignal,
+  ): Promise<number> {
+    return await this.#process(target, pid).wait(timeoutMs, signal);
+  }
+
+  async signal(target: Target, pid: number, signal: number): Promise<void> {
+    if (!Number.isInteger(signal) || signal < 1 || signal > SIGNAL_MAX) {
+      throw new AgentError('invalid-argument', `Options.Signal: ${signal} is not a signal number`, {
+        operation: 'signal',
+        field: 'Options.Signal',
+      });
+    }
+    if (target === null) this.#process(null, pid).signal(signal);
+    else this.#container(target).signal(pid, signal);
+  }
+
+  async resize(target: Target, pid: number, size: WindowSize): Promise<void> {
+    this.#process(target, pid).resize(size);
+  }
+
+  async shutdownContainer(id: string, how: 'graceful' | 'forced'): Promise<void> {
+    this.#container(id).shutdown(how);
+  }
+
+  async shutdownUvm(how: 'graceful' | 'forced'): Promise<void> {
+    await this.#dependencies.power.shutdown(how);
+  }
+
+  async processes(id: string): Promise<{ pid: number }[]> {
+    const container = this.#container(id);
+    const inside = container.init.running ? await container.runtime.processes() : [];
+    const pids = new Set(inside.map((process) => process.pid));
+    // Processes that ended and that nobody has waited for yet are still known to the host.
+    for (const process of container.processes) pids.add(process.pid);
+    return [...pids].map((pid) => ({ pid }));
+  }
+
+  async statistics(id: string): Promise<Metrics> {
+    return await containerStatistics(this.#container(id));
+  }
+
+  async updateResources(id: string, resources: OciLinuxResources): Promise<void> {
+    await this.#container(id).update(resources);
+  }
+
+  async deleteContainer(id: string): Promise<void> {
+    const container = this.#container(id);
+    await container.delete();
+    this.#containers.delete(id);
+  }
+
+  describe(): string[] {
+    return describeUvm(this.#containers.values(), this.#creating, this.#processes.table);
+  }
+
+  onContainerExit(receiver: (exit: ContainerExit) => void): void {
+    this.#exits.receive(receiver);
+  }
+
+  /** Ends every container and every process of the VM that the host started. */
+  async destroy(): Promise<void> {
+    for (const process of this.#processes.table) {
+      if (process.running) process.signal(9);
+      process.abortStreams();
+    }
+    const results = await Promise.allSettled(
+      [...this.#containers.values()].map(async (container) => {
+        await container.destroy();
+        this.#containers.delete(container.id);
+      }),
+    );
+    const failures = results.flatMap((r) => (r.status === 'rejected' ? [r.reason as unknown] : []));
+    if (failures.length > 0) throw new AggregateError(failures, 'not every container was removed');
+  }
+
+  #container(id: string): Container {
+    const container = this.#containers.get(id);
+    if (container !== undefined) return container;
+    if (this.#creating.has(id)) {
+      throw new AgentError('container-busy', `container ${id} is still being created`, {
+        containerId: id,
+      });
+    }
+    throw new AgentError('container-not-found', `container ${id} not found`, { containerId: id });
+  }
+
+  #process(target: Target, pid: number): GuestProcess {
+    if (target !== null) return this.#container(target).process(pid);
+    const process = this.#processes.table.get(pid);
+    if (process === undefined) {
+      throw new AgentError('process-not-found', `the VM has no process ${pid} started by the host`);
+    }
+    return process;
+  }
+}
