@@ -33,6 +33,16 @@ GCS_FUNCTION(dup_fd) {
   return gcs_result(env, fcntl(fd, F_DUPFD_CLOEXEC, 3));
 }
 
+// dupOnto(fd, target): target becomes a duplicate of fd, inherited over exec as standard streams are.
+GCS_FUNCTION(dup_onto) {
+  ARGUMENTS(2);
+  INT_ARG(fd, 0);
+  INT_ARG(target, 1);
+  int result;
+  RETRY(result, dup3(fd, target, 0));
+  return gcs_result(env, result);
+}
+
 GCS_FUNCTION(set_non_block) {
   ARGUMENTS(2);
   INT_ARG(fd, 0);
@@ -77,6 +87,7 @@ void init_fd(napi_env env, napi_value exports) {
   static const gcs_export table[] = {
       {"open", open_file},          {"close", close_fd},   {"dup", dup_fd},
       {"setNonBlock", set_non_block}, {"makePipe", make_pipe}, {"bytesReadable", bytes_readable},
+      {"dupOnto", dup_onto},
   };
   GCS_DEFINE(table);
 }
