@@ -1,29 +1,117 @@
+import { check } from './errors.ts';
+import { native, type PollHandle } from './native.ts';
+
 /** What an FdPoll waits for; POLLHUP and POLLERR are always reported. */
 export type Readiness = { readable: boolean; writable: boolean; hangup: boolean };
+
+const UV_READABLE = 1;
+const UV_WRITABLE = 2;
+const UV_DISCONNECT = 4;
+// poll(2)
+const POLLIN = 0x1;
+const POLLOUT = 0x4;
+const POLLERR = 0x8;
+const POLLHUP = 0x10;
+const POLLRDHUP = 0x2000;
 
 /**
  * uv_poll on one descriptor: the event loop wakes when it is ready, no thread is blocked. The
  * descriptor stays the caller's and must outlive the poll. The native side keeps the poll alive
  * until it is closed, so an unreferenced poll is never garbage-collected while it waits.
+ *
+ * Delivery is level-triggered: `onReady` comes again as long as the condition lasts and the poll is
+ * neither paused nor closed. An error condition (POLLERR, a refused connect or a pipe without
+ * readers) is delivered once, as readable and writable where they were asked for, so that the next
+ * system call tells the error; resume() arms the poll again. `hangup` is POLLHUP, POLLERR, or with
+ * `disconnect` POLLRDHUP (the peer sends no more).
+ *
+ * One poll a descriptor: a second one throws EEXIST. Regular files cannot be polled: EPERM.
  */
-export declare class FdPoll implements Disposable {
+export class FdPoll implements Disposable {
+  readonly #handle: PollHandle;
+  #closed = false;
+
   constructor(
     fd: number,
     interest: { read?: boolean; write?: boolean; disconnect?: boolean },
     onReady: (ready: Readiness) => void,
-  );
-  /** Stops and starts delivery without giving up the handle. */
-  pause(): void;
-  resume(): void;
-  /** Keep (default) or do not keep the event loop alive. */
-  ref(): void;
-  unref(): void;
-  close(): void;
-  [Symbol.dispose](): void;
+  ) {
+    const { read = false, write = false, disconnect = false } = interest;
+    const events =
+      (read ? UV_READABLE : 0) | (write ? UV_WRITABLE : 0) | (disconnect ? UV_DISCONNECT : 0);
+    const handle = native().pollNew(fd, events, (revents) => {
+      const over = (revents & (POLLERR | POLLHUP)) !== 0;
+      onReady({
+        readable: read && (over || (revents & POLLIN) !== 0),
+        writable: write && (over || (revents & POLLOUT) !== 0),
+        hangup: over || (revents & POLLRDHUP) !== 0,
+      });
+    });
+    if (typeof handle === 'number') {
+      check('epoll_ctl', handle, `${fd}`);
+      throw new TypeError('native poll without a handle');
+    }
+    this.#handle = handle;
+    try {
+      this.resume();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Stops delivery without giving up the handle; a paused poll does not keep the event loop alive. */
+  pause(): void {
+    check('epoll_ctl', native().pollStop(this.#handle));
+  }
+
+  /** Starts delivery again. Throws EBADF after close. */
+  resume(): void {
+    check('epoll_ctl', native().pollStart(this.#handle));
+  }
+
+  /** Keep (default) the event loop alive while delivery is on. */
+  ref(): void {
+    native().pollRef(this.#handle, true);
+  }
+
+  /** Do not keep the event loop alive. */
+  unref(): void {
+    native().pollRef(this.#handle, false);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    native().pollClose(this.#handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }
+
 /** Resolves when `fd` is ready; rejects with the signal's reason. */
-export declare function untilReady(
+export function untilReady(
   fd: number,
   interest: { read?: boolean; write?: boolean },
-  options?: { signal?: AbortSignal },
-): Promise<Readiness>;
+  options: { signal?: AbortSignal } = {},
+): Promise<Readiness> {
+  const { signal } = options;
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const settle = (): void => {
+      poll.close();
+      signal?.removeEventListener('abort', onAbort);
+    };
+    const onAbort = (): void => {
+      settle();
+      reject(signal?.reason);
+    };
+    const poll = new FdPoll(fd, interest, (ready) => {
+      settle();
+      resolve(ready);
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}

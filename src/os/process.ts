@@ -1,3 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { hasCode } from './errors.ts';
+
+export { signalName, signalNumber } from './signals.ts';
+
 /** How a process ended, see waitid(2). */
 export type ExitStatus =
   | { readonly kind: 'exited'; readonly code: number }
@@ -39,13 +44,41 @@ export interface Child {
   signal(signal: number): boolean;
 }
 
+/** A file of /proc/PID, undefined when there is no such process (any more). */
+function readProc(pid: number, name: string): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  } catch (error) {
+    // ESRCH: it ended between open and read.
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ESRCH')) return undefined;
+    throw error;
+  }
+}
+
+/** One field of proc_pid_stat(5), numbered from 1 as there, from 3 on. */
+function statField(pid: number, field: number): string | undefined {
+  const text = readProc(pid, 'stat');
+  // Field 2 is the program's name, which may itself hold spaces and parentheses.
+  return text
+    ?.slice(text.lastIndexOf(')') + 2)
+    .trimEnd()
+    .split(' ')[field - 3];
+}
+
 /** Start time of a live process in clock ticks since boot (proc_pid_stat(5), field 22), undefined when there is none. */
-export declare function processStartTime(pid: number): number | undefined;
-/** Command line of a process, split at NUL, last NUL dropped; undefined when it is gone. */
-export declare function processCommandLine(pid: number): string[] | undefined;
+export function processStartTime(pid: number): number | undefined {
+  const field = statField(pid, 22);
+  return field === undefined ? undefined : Number(field);
+}
+
+/** Command line of a process, split at NUL, last NUL dropped; empty for a zombie; undefined when it is gone. */
+export function processCommandLine(pid: number): string[] | undefined {
+  const text = readProc(pid, 'cmdline');
+  if (text === undefined || text === '') return text === undefined ? undefined : [];
+  return (text.endsWith('\0') ? text.slice(0, -1) : text).split('\0');
+}
+
 /** State letter of proc_pid_stat(5) field 3 ("R", "S", "Z" …); undefined when it is gone. */
-export declare function processState(pid: number): string | undefined;
-/** Name to number, "SIGTERM", "TERM" or "15"; undefined when there is no such signal. */
-export declare function signalNumber(name: string): number | undefined;
-/** "SIGTERM" for 15. */
-export declare function signalName(signal: number): string;
+export function processState(pid: number): string | undefined {
+  return statField(pid, 3);
+}

@@ -1,17 +1,19 @@
-import type { Socket } from 'node:net';
-import type { Fd } from './fd.ts';
+import { constants } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import { check, OsError } from './errors.ts';
+import { Fd, rawOf } from './fd.ts';
+import { native } from './native.ts';
+import { untilReady } from './poll.ts';
+import { withConnectAddress } from './unix-path.ts';
+
+export { toDuplex } from './duplex.ts';
+export { type FdListener, listenUnix, listenVsock } from './listener.ts';
+export { receiveFds, sendFds } from './rights.ts';
 
 export interface ConnectOptions {
   /** Milliseconds until the attempt fails with ETIMEDOUT; default: none of our own. */
   timeoutMs?: number;
   signal?: AbortSignal;
-}
-
-/** A listening socket that hands out raw, non-blocking, close-on-exec descriptors (accept4 on uv_poll, no thread). */
-export interface FdListener extends Disposable {
-  /** The next connection. Rejects with the signal's reason, or with OsError ECANCELED once closed. */
-  accept(options?: { signal?: AbortSignal }): Promise<Fd>;
-  close(): void;
 }
 
 /** vsock(7): CID of the machine a guest runs on. */
@@ -21,27 +23,97 @@ export const VMADDR_CID_LOCAL = 1;
 /** vsock(7): any CID, for bind. */
 export const VMADDR_CID_ANY = 0xffffffff;
 
+const { errno } = constants;
+// socket(2)
+const AF_UNIX = 1;
+const AF_VSOCK = 40;
+
+/** Milliseconds between attempts while a listener's backlog is full. */
+const BACKLOG_RETRY_MS = 5;
+
+/**
+ * One non-blocking connect. `start` returns the result of connect(2). The status that libuv reports
+ * for a refused connect is its own; the socket's SO_ERROR is the truth.
+ */
+async function connecting(
+  family: number,
+  target: string,
+  start: (raw: number) => number,
+  options: ConnectOptions,
+): Promise<Fd> {
+  const timedOut = new OsError('connect', errno.ETIMEDOUT, target);
+  using deadline = new Deadline(options, timedOut);
+  const { signal } = deadline;
+  signal?.throwIfAborted();
+  const fd = new Fd(check('socket', native().socket(family)));
+  try {
+    let result = start(fd.raw);
+    // A unix socket whose listener's backlog is full says EAGAIN, and the kernel has no event for
+    // "there is room again" (unix(7), connect(2)): asking again is the only way.
+    while (family === AF_UNIX && result === -errno.EAGAIN) {
+      await delay(BACKLOG_RETRY_MS);
+      signal?.throwIfAborted();
+      result = start(fd.raw);
+    }
+    if (result === -errno.EINPROGRESS || result === -errno.EINTR) {
+      await untilReady(fd.raw, { write: true }, signal === undefined ? {} : { signal });
+      result = native().socketError(fd.raw);
+    }
+    check('connect', result, target);
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/** The caller's signal and time limit as one signal, released when the attempt is over. */
+class Deadline implements Disposable {
+  readonly signal: AbortSignal | undefined;
+  readonly #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: ConnectOptions, timedOut: OsError) {
+    const { timeoutMs, signal } = options;
+    if (timeoutMs === undefined) {
+      this.signal = signal;
+      return;
+    }
+    const controller = new AbortController();
+    this.#timer = setTimeout(() => controller.abort(timedOut), timeoutMs);
+    this.signal =
+      signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
 /** Non-blocking connect to an AF_VSOCK address; one attempt. Rejects with OsError (ECONNRESET or ECONNREFUSED: nobody listens; ENODEV: no transport to that CID; ETIMEDOUT). */
-export declare function connectVsock(
-  cid: number,
-  port: number,
-  options?: ConnectOptions,
-): Promise<Fd>;
-export declare function listenVsock(cid: number, port: number, backlog?: number): FdListener;
+export function connectVsock(cid: number, port: number, options: ConnectOptions = {}): Promise<Fd> {
+  const start = (raw: number): number => native().connectVsock(raw, cid, port);
+  return connecting(AF_VSOCK, `vsock ${cid}:${port}`, start, options);
+}
+
 /** Non-blocking connect to a unix stream socket. Paths longer than sun_path (107 bytes) are reached through /proc/self/fd. */
-export declare function connectUnix(path: string, options?: ConnectOptions): Promise<Fd>;
-/** Binds (mode 0600) and listens. A stale socket file nobody listens on is replaced; a live one is EADDRINUSE. The file is removed by close(). */
-export declare function listenUnix(path: string, backlog?: number): FdListener;
+export function connectUnix(path: string, options: ConnectOptions = {}): Promise<Fd> {
+  const start = (raw: number): number =>
+    withConnectAddress(path, (address) => native().connectUnix(raw, address));
+  return connecting(AF_UNIX, path, start, options);
+}
+
 /** A connected pair of unix stream sockets, non-blocking, close-on-exec. */
-export declare function socketPair(): [Fd, Fd];
+export function socketPair(): [Fd, Fd] {
+  const ends = new Int32Array(2);
+  check('socketpair', native().socketPair(ends));
+  const [one = -1, other = -1] = ends;
+  return [new Fd(one), new Fd(other)];
+}
+
+const howNumber = { read: 0, write: 1, both: 2 } as const;
+
 /** shutdown(2). ENOTCONN is not an error: the peer may have gone first. */
-export declare function shutdown(fd: Fd | number, how: 'read' | 'write' | 'both'): void;
-/** Wraps any stream socket (unix, vsock) in a net.Socket with allowHalfOpen. Takes ownership of the descriptor. Bytes in `head` are delivered first. */
-export declare function toDuplex(fd: Fd, options?: { head?: Uint8Array }): Socket;
-/** recvmsg(2) with SCM_RIGHTS: waits for one message and returns its descriptors and data. Rejects at EOF without a message. */
-export declare function receiveFds(
-  fd: Fd,
-  options?: { signal?: AbortSignal; maxFds?: number },
-): Promise<{ fds: Fd[]; data: Buffer }>;
-/** sendmsg(2) with SCM_RIGHTS; the descriptors stay the caller's. */
-export declare function sendFds(fd: Fd, data: Uint8Array, fds: readonly Fd[]): void;
+export function shutdown(fd: Fd | number, how: 'read' | 'write' | 'both'): void {
+  const result = native().shutdown(rawOf(fd), howNumber[how]);
+  if (result !== -errno.ENOTCONN) check('shutdown', result);
+}

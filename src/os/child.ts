@@ -1,0 +1,109 @@
+import { constants } from 'node:os';
+import { check } from './errors.ts';
+import type { Fd } from './fd.ts';
+import { native } from './native.ts';
+import { FdPoll } from './poll.ts';
+import { type Child, type ExitStatus, processStartTime } from './process.ts';
+import { P_PIDFD, statusOfSiginfo, statusOfWait, WEXITED, WNOHANG } from './wait.ts';
+
+const { errno } = constants;
+const POLLIN = 0x1;
+
+/** What the exit of a process that somebody else collected is reported as, when the kernel cannot tell. */
+const UNKNOWN_EXIT: ExitStatus = { kind: 'exited', code: 255 };
+
+/**
+ * Milliseconds between looks at a process that has ended under another parent. Its pidfd stays
+ * readable, so it cannot be polled, and nothing announces that the other parent has collected it.
+ */
+const FOREIGN_ZOMBIE_RETRY_MS = 1000;
+
+/** What the reaper is told. */
+export interface ChildEvents {
+  /** It has ended under another parent, and may become ours: collect() again after each SIGCHLD. */
+  parked(): void;
+  collected(): void;
+}
+
+/** One process on its pidfd: the loop wakes when it ends, and exactly this process is collected. */
+export class PidfdChild implements Child {
+  readonly pid: number;
+  readonly startTime: number;
+  readonly exited: Promise<ExitStatus>;
+  #status: ExitStatus | undefined;
+  readonly #pidfd: Fd;
+  readonly #poll: FdPoll;
+  readonly #resolve: (status: ExitStatus) => void;
+  readonly #events: ChildEvents;
+  #retry: NodeJS.Timeout | undefined;
+  #keepAlive = true;
+
+  /** Owns `pidfd` from the moment it has returned; the caller keeps it when it throws. */
+  constructor(pid: number, pidfd: Fd, events: ChildEvents) {
+    this.pid = pid;
+    this.#pidfd = pidfd;
+    this.#events = events;
+    const { promise, resolve } = Promise.withResolvers<ExitStatus>();
+    this.exited = promise;
+    this.#resolve = resolve;
+    this.#poll = new FdPoll(pidfd.raw, { read: true }, () => this.collect());
+    this.startTime = processStartTime(pid) ?? 0;
+  }
+
+  get status(): ExitStatus | undefined {
+    return this.#status;
+  }
+
+  signal(signal: number): boolean {
+    if (this.#status !== undefined) return false;
+    // A zombie takes every signal without an effect; for the caller it has ended.
+    if ((native().pollNow(this.#pidfd.raw, POLLIN) & POLLIN) !== 0) return false;
+    const result = native().pidfdSignal(this.#pidfd.raw, signal);
+    if (result === -errno.ESRCH) return false;
+    check('pidfd_send_signal', result, `${signal} to ${this.pid}`);
+    return true;
+  }
+
+  /** Takes the exit status when there is one. */
+  collect(): void {
+    if (this.#status !== undefined) return;
+    const out = new Int32Array(3);
+    const result = native().waitid(P_PIDFD, this.#pidfd.raw, WEXITED | WNOHANG, out);
+    if (result === -errno.ECHILD) this.#endedElsewhere();
+    else if (check('waitid', result, `${this.pid}`) === 1) this.#finish(statusOfSiginfo(out));
+  }
+
+  /**
+   * Not our child. Either its parent has yet to end and leave it to us (the reaper looks again at
+   * each SIGCHLD), or that parent has collected it.
+   */
+  #endedElsewhere(): void {
+    if (native().pidfdSignal(this.#pidfd.raw, 0) === -errno.ESRCH) {
+      const wait = native().pidfdExitStatus(this.#pidfd.raw);
+      this.#finish(wait < 0 ? UNKNOWN_EXIT : statusOfWait(wait));
+      return;
+    }
+    if ((native().pollNow(this.#pidfd.raw, POLLIN) & POLLIN) === 0) return;
+    this.#poll.pause();
+    this.#retry ??= setInterval(() => this.collect(), FOREIGN_ZOMBIE_RETRY_MS);
+    if (!this.#keepAlive) this.#retry.unref();
+    this.#events.parked();
+  }
+
+  #finish(status: ExitStatus): void {
+    this.#status = status;
+    clearInterval(this.#retry);
+    this.#retry = undefined;
+    this.#poll.close();
+    this.#pidfd.close();
+    this.#events.collected();
+    this.#resolve(status);
+  }
+
+  /** From now on this child does not keep the event loop alive. */
+  unref(): void {
+    this.#keepAlive = false;
+    this.#poll.unref();
+    this.#retry?.unref();
+  }
+}

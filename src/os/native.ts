@@ -1,0 +1,148 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+declare const pollHandleBrand: unique symbol;
+/** A uv_poll handle; opaque. */
+export interface PollHandle {
+  readonly [pollHandleBrand]: true;
+}
+
+declare const relayHandleBrand: unique symbol;
+/** A relay thread; opaque. */
+export interface RelayHandle {
+  readonly [relayHandleBrand]: true;
+}
+
+/** `barrier` is the latest one passed. The rest is there once, when the relay has ended: RelayEnd by number, two errnos, a count of bytes. */
+export type RelayCallback = (
+  barrier: number,
+  end?: number,
+  errno?: number,
+  teeErrno?: number,
+  undelivered?: number,
+) => void;
+
+/**
+ * The addon's functions as they are (native/addon). Numbers are results; below zero they are
+ * `-errno`. Everything else of `src/os` wraps them into objects that own what they hold.
+ */
+export interface NativeAddon {
+  // fd.c
+  open(path: string, flags: number, mode: number): number;
+  close(fd: number): number;
+  dup(fd: number): number;
+  dupOnto(fd: number, target: number): number;
+  setNonBlock(fd: number, on: boolean): number;
+  /** `out`: read end, write end. `size` 0: the kernel's default. */
+  makePipe(nonBlockRead: boolean, nonBlockWrite: boolean, size: number, out: Int32Array): number;
+  bytesReadable(fd: number): number;
+
+  // socket.c
+  socket(family: number): number;
+  bindVsock(fd: number, cid: number, port: number): number;
+  connectVsock(fd: number, cid: number, port: number): number;
+  bindUnix(fd: number, path: string): number;
+  connectUnix(fd: number, path: string): number;
+  /** Whether somebody has bound the socket file: -ECONNREFUSED nobody, -EPROTOTYPE a stream socket. The first argument is not used. */
+  probeUnix(unused: number, path: string): number;
+  listen(fd: number, backlog: number): number;
+  accept(fd: number): number;
+  /** `-SO_ERROR`, so 0 when there is none. */
+  socketError(fd: number): number;
+  shutdown(fd: number, how: number): number;
+  socketPair(out: Int32Array): number;
+  /** `out`: count, 1 when some did not fit, the descriptors. */
+  receiveFds(fd: number, bytes: Uint8Array, out: Int32Array): number;
+  sendFds(fd: number, bytes: Uint8Array, fds: Int32Array): number;
+
+  // poll.c
+  /** `uvEvents`: UV_READABLE 1, UV_WRITABLE 2, UV_DISCONNECT 4. The callback gets poll(2) revents. */
+  pollNew(fd: number, uvEvents: number, callback: (revents: number) => void): PollHandle | number;
+  pollStart(handle: PollHandle): number;
+  pollStop(handle: PollHandle): number;
+  pollRef(handle: PollHandle, keepAlive: boolean): number;
+  pollClose(handle: PollHandle): number;
+  pollNow(fd: number, events: number): number;
+
+  // process.c
+  /** `out`: the child's pidfd, and on failure the SpawnStep. */
+  spawn(
+    file: string,
+    searchPath: string,
+    args: readonly string[],
+    env: readonly string[],
+    stdio: Int32Array,
+    cwd: string | undefined,
+    newSession: boolean,
+    terminal: string | undefined,
+    out: Int32Array,
+  ): number;
+  pidfdOpen(pid: number): number;
+  pidfdSignal(pidfd: number, signal: number): number;
+  /** wait(2) status of a process that somebody else collected; -ENODATA when the kernel cannot say. */
+  pidfdExitStatus(pidfd: number): number;
+  /** `out`: si_pid, si_code, si_status. 1 when there was one, else 0. */
+  waitid(type: number, id: number, options: number, out: Int32Array): number;
+  setChildSubreaper(on: boolean): number;
+
+  // pty.c
+  /** `out`: master, number of the slave in /dev/pts. */
+  openPty(out: Int32Array): number;
+  setWindowSize(fd: number, columns: number, rows: number): number;
+  /** `out`: columns, rows. */
+  getWindowSize(fd: number, out: Int32Array): number;
+
+  // relay.c
+  /** `tee` -1: none. `flags`: enum relay_flags. */
+  relayStart(
+    source: number,
+    destination: number,
+    tee: number,
+    flags: number,
+    callback: RelayCallback,
+  ): RelayHandle | number;
+  relayBytes(handle: RelayHandle): number;
+  relayCancel(handle: RelayHandle): number;
+  relayBarrier(handle: RelayHandle): number;
+  /** SIOCOUTQ. */
+  bytesUnread(fd: number): number;
+}
+
+// In the bundle (build/gcs.cjs, CommonJS) there is no import.meta, in the source tree no __dirname.
+const here = typeof __dirname === 'string' ? __dirname : import.meta.dirname;
+
+function addonPath(): string {
+  const override = process.env.GCS_NATIVE;
+  if (override !== undefined && override !== '') return override;
+  const candidates = [
+    join(here, 'native/gcs_native.node'),
+    join(here, '../../build/native/gcs_native.node'),
+  ];
+  const found = candidates.find((path) => existsSync(path));
+  if (found === undefined) {
+    throw new Error(
+      `the native addon is not built (looked for ${candidates.join(' and ')}): run npm run build`,
+    );
+  }
+  return found;
+}
+
+function load(): NativeAddon {
+  const path = addonPath();
+  const holder: { exports: object } = { exports: {} };
+  try {
+    process.dlopen(holder, path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`the native addon cannot be loaded: ${reason}: run npm run build`, { cause });
+  }
+  return holder.exports as NativeAddon;
+}
+
+let loaded: NativeAddon | undefined;
+
+/** The addon, loaded when first asked for. Throws an error that names the remedy when it is missing. */
+export function native(): NativeAddon {
+  loaded ??= load();
+  return loaded;
+}

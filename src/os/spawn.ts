@@ -1,0 +1,67 @@
+import { constants } from 'node:os';
+import { OsError } from './errors.ts';
+import { Fd } from './fd.ts';
+import { native } from './native.ts';
+import type { SpawnOptions } from './process.ts';
+import { noNul } from './text.ts';
+
+const { errno } = constants;
+const DEFAULT_SEARCH_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const DEV_NULL = -1;
+
+function checkTexts(options: SpawnOptions): void {
+  const { file, args, env, cwd, searchPath, terminal } = options;
+  if (args.length === 0) throw new OsError('posix_spawn', errno.EINVAL, `${file}: no argv[0]`);
+  noNul('posix_spawn', file, 'program');
+  args.forEach((argument, index) => {
+    noNul('posix_spawn', argument, `argument ${index}`);
+  });
+  env.forEach((entry, index) => {
+    noNul('posix_spawn', entry, `environment entry ${index}`);
+  });
+  if (searchPath !== undefined) noNul('posix_spawn', searchPath, 'search path');
+  if (cwd !== undefined) noNul('chdir', cwd, 'working directory');
+  if (terminal !== undefined) noNul('open', terminal, 'terminal');
+}
+
+/** Which part of it failed, numbered as in native/addon/process.c. */
+function spawnError(step: number, number: number, options: SpawnOptions): OsError {
+  switch (step) {
+    case 1:
+      return new OsError('chdir', number, options.cwd);
+    case 2:
+      return new OsError('open', number, '/dev/null');
+    case 3:
+      return new OsError('pidfd_open', number, options.file);
+    default:
+      return new OsError('posix_spawn', number, options.file);
+  }
+}
+
+/**
+ * posix_spawn(3) with every signal at its default and none blocked, and with no descriptor but those
+ * asked for. The caller owns the pidfd and must collect the exit status.
+ */
+export function spawnProcess(options: SpawnOptions): { pid: number; pidfd: Fd } {
+  checkTexts(options);
+  const stdio = Int32Array.from(options.stdio, (fd) => {
+    if (fd === null) return DEV_NULL;
+    if (!Number.isInteger(fd) || fd < 0) throw new OsError('dup2', errno.EBADF, `${fd}`);
+    return fd;
+  });
+  const out = new Int32Array(2);
+  const pid = native().spawn(
+    options.file,
+    options.searchPath ?? process.env.PATH ?? DEFAULT_SEARCH_PATH,
+    options.args,
+    options.env,
+    stdio,
+    options.cwd,
+    options.newSession ?? false,
+    options.terminal,
+    out,
+  );
+  const [pidfd = -1, step = 0] = out;
+  if (pid < 0) throw spawnError(step, -pid, options);
+  return { pid, pidfd: new Fd(pidfd) };
+}
