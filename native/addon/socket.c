@@ -67,6 +67,21 @@ static napi_value with_unix_address(napi_env env, napi_callback_info info, addre
   return number;
 }
 
+// How a connect would go, without one: a datagram socket cannot connect to a stream listener, but
+// the kernel looks for the owner of the file first. -ECONNREFUSED: nobody has it, -EPROTOTYPE:
+// somebody does, who sees nothing of this.
+static int probe_address(int unused, const struct sockaddr *address, socklen_t size) {
+  (void)unused;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  int result = connect(fd, address, size);
+  int error = errno;
+  close(fd);
+  errno = error;
+  return result;
+}
+
+GCS_FUNCTION(probe_unix) { return with_unix_address(env, info, probe_address); }
 GCS_FUNCTION(bind_unix) { return with_unix_address(env, info, bind); }
 GCS_FUNCTION(connect_unix) { return with_unix_address(env, info, connect); }
 
@@ -197,7 +212,8 @@ void init_socket(napi_env env, napi_value exports) {
   static const gcs_export table[] = {
       {"socket", stream_socket},       {"bindVsock", bind_vsock},
       {"connectVsock", connect_vsock}, {"bindUnix", bind_unix},
-      {"connectUnix", connect_unix},   {"listen", listen_socket},
+      {"connectUnix", connect_unix},   {"probeUnix", probe_unix},
+      {"listen", listen_socket},
       {"accept", accept_socket},       {"socketError", socket_error},
       {"shutdown", shutdown_socket},   {"socketPair", socket_pair},
       {"receiveFds", receive_fds},     {"sendFds", send_fds},
