@@ -1,4 +1,4 @@
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 import type { Metrics } from './gen/metrics.ts';
 import { type Cgroup, locateCgroup } from './hierarchy.ts';
 import { readV1 } from './v1.ts';

@@ -1,4 +1,4 @@
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 import type { OciSpec } from './oci.ts';
 
 /** Annotations hosts send; the names are the contract. */

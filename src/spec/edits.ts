@@ -1,5 +1,5 @@
 import { join, normalize } from 'node:path/posix';
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 import { annotation, get } from './annotations.ts';
 import { invalid } from './fields.ts';
 import type { OciMount, OciSpec } from './oci.ts';

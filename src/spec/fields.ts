@@ -1,4 +1,4 @@
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 
 /** A JSON object whose fields are still to be checked. */
 export type Fields = Record<string, unknown>;

@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path/posix';
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 import {
   annotation,
   booleanAnnotation,

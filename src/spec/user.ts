@@ -1,4 +1,4 @@
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 import { invalid } from './fields.ts';
 import { readFileInRoot } from './in-root.ts';
 
