@@ -11,6 +11,7 @@
 //   poll.c     uv_poll handles
 //   process.c  posix_spawn, pidfd, waitid, child subreaper
 //   pty.c      pseudo-terminals
+//   relay.c    threads that move a stream (relay_pump.c is what such a thread does)
 #include "native.h"
 
 void init_fd(napi_env env, napi_value exports);
@@ -18,6 +19,7 @@ void init_socket(napi_env env, napi_value exports);
 void init_poll(napi_env env, napi_value exports);
 void init_process(napi_env env, napi_value exports);
 void init_pty(napi_env env, napi_value exports);
+void init_relay(napi_env env, napi_value exports);
 
 NAPI_MODULE_INIT() {
   init_fd(env, exports);
@@ -25,5 +27,6 @@ NAPI_MODULE_INIT() {
   init_poll(env, exports);
   init_process(env, exports);
   init_pty(env, exports);
+  init_relay(env, exports);
   return exports;
 }

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "relay_pump.h"
 
 #include <errno.h>
@@ -231,22 +230,21 @@ static bool run_splice(struct relay_pump *pump) {
 
 // Reads until the buffer is full or the source has little more. `*end` is set when it has ended;
 // what was read before is delivered first.
-static bool fill(struct relay_pump *pump, bool *end, int *end_error) {
+static void fill(struct relay_pump *pump, bool *end, int *end_error) {
   pump->head = pump->tail = 0;
   while (pump->tail < BUFFER_SIZE) {
     ssize_t n = read(pump->source, pump->buffer + pump->tail, BUFFER_SIZE - pump->tail);
     if (n > 0) {
       pump->tail += (size_t)n;
-      if (n < LONG_READ) return true;
+      if (n < LONG_READ) return;
       continue;
     }
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) return true;
+    if (n < 0 && errno == EAGAIN) return;
     *end = true;
     *end_error = n < 0 ? errno : 0;
-    return true;
+    return;
   }
-  return true;
 }
 
 static bool drain(struct relay_pump *pump) {
@@ -269,7 +267,7 @@ static void run_copy(struct relay_pump *pump) {
   bool end = false;
   int end_error = 0;
   while (wait_for(pump, SOURCE)) {
-    if (!fill(pump, &end, &end_error)) return;
+    fill(pump, &end, &end_error);
     if (!drain(pump)) return;
     if (end) {
       if (end_error != 0)

@@ -1,4 +1,7 @@
-import type { Fd } from './fd.ts';
+import { constants } from 'node:os';
+import { check } from './errors.ts';
+import { type Fd, rawOf } from './fd.ts';
+import { native, type RelayHandle } from './native.ts';
 
 export type RelayEnd =
   /** Source reached its end and every byte was delivered. */
@@ -16,30 +19,121 @@ export interface RelayResult {
   bytes: number;
   /** errno(3) when `end` is 'error' or 'destination-closed' by an error, else 0. */
   errno: number;
+  /** Bytes taken from the source that the destination did not get. Always 0 for a splice that did not fall back to copying. */
+  undelivered: number;
+  /** errno(3) that stopped the tee, else 0. */
+  teeErrno: number;
 }
 
 export interface RelayOptions {
   source: Fd;
   destination: Fd;
-  /** 'splice' needs a pipe at one end at least; 'copy' reads and writes (ptys). */
+  /**
+   * 'splice' needs a pipe at one end at least; 'copy' reads and writes (ptys). Where the kernel
+   * cannot splice the two, they are copied.
+   */
   method: 'splice' | 'copy';
-  /** Also write every byte to this descriptor (a log file); its errors stop the tee, not the relay. */
+  /** Also write every delivered byte to this descriptor (a log file); its errors stop the tee, not the relay. A slow one slows the relay. */
   tee?: Fd;
-  /** End as soon as the destination's peer has closed, also while the source is silent. */
+  /** End as soon as the destination's peer has closed, also while the source is silent. A peer that only half-closes does not end it. */
   watchDestination?: boolean;
   /** Treat EIO from the source as its end (pty masters at hang-up, see pty(7)). */
   eioIsEof?: boolean;
 }
 
+// enum relay_flags and enum relay_end of native/addon/relay_pump.h
+const SPLICE = 1;
+const WATCH_DESTINATION = 2;
+const EIO_IS_EOF = 4;
+const ends: readonly RelayEnd[] = ['eof', 'destination-closed', 'cancelled', 'error'];
+
+function flagsOf(options: RelayOptions): number {
+  return (
+    (options.method === 'splice' ? SPLICE : 0) |
+    (options.watchDestination === true ? WATCH_DESTINATION : 0) |
+    (options.eioIsEof === true ? EIO_IS_EOF : 0)
+  );
+}
+
 /**
  * One direction of a stream, moved by a native thread with no copy through the JS heap. The
- * descriptors stay the caller's and must stay open until `done` has settled.
+ * descriptors stay the caller's and must stay open until `done` has settled. Source and
+ * destination become non-blocking, which holds for every duplicate of them too.
  */
-export declare class NativeRelay {
-  static start(options: RelayOptions): NativeRelay;
+export class NativeRelay {
   readonly done: Promise<RelayResult>;
+  readonly #handle: RelayHandle;
+  readonly #settle: (result: RelayResult) => void;
+  readonly #barriers: { sequence: number; resolve: () => void }[] = [];
+  #ended = false;
+
+  /** Throws OsError when there is no descriptor (EMFILE) or thread (EAGAIN) left. */
+  static start(options: RelayOptions): NativeRelay {
+    return new NativeRelay(options);
+  }
+
+  private constructor(options: RelayOptions) {
+    const { promise, resolve } = Promise.withResolvers<RelayResult>();
+    this.done = promise;
+    this.#settle = resolve;
+    const handle = native().relayStart(
+      options.source.raw,
+      options.destination.raw,
+      options.tee?.raw ?? -1,
+      flagsOf(options),
+      (barrier, end, errno = 0, teeErrno = 0, undelivered = 0) => {
+        if (end !== undefined) this.#finish(ends[end] ?? 'error', errno, teeErrno, undelivered);
+        else this.#passBarriers(barrier);
+      },
+    );
+    if (typeof handle === 'number') {
+      check('relay', handle);
+      throw new TypeError('native relay without a handle');
+    }
+    this.#handle = handle;
+  }
+
   /** Bytes delivered so far. */
-  readonly bytes: number;
+  get bytes(): number {
+    return native().relayBytes(this.#handle);
+  }
+
   /** Stops at the next safe point; `done` then resolves with 'cancelled' (or how it ended first). */
-  cancel(): void;
+  cancel(): void {
+    if (!this.#ended) native().relayCancel(this.#handle);
+  }
+
+  /**
+   * Resolves when every byte that the source held at the time of the call has been delivered, or
+   * the relay has ended. Exact also while others go on writing to the source; for a pty, which
+   * does not tell all it holds, it may take up to 64 KiB more.
+   */
+  barrier(): Promise<void> {
+    if (this.#ended) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#barriers.push({ sequence: native().relayBarrier(this.#handle), resolve });
+    return promise;
+  }
+
+  #passBarriers(passed: number): void {
+    while ((this.#barriers[0]?.sequence ?? Number.POSITIVE_INFINITY) <= passed)
+      this.#barriers.shift()?.resolve();
+  }
+
+  #finish(end: RelayEnd, errno: number, teeErrno: number, undelivered: number): void {
+    this.#ended = true;
+    this.#settle({ end, bytes: this.bytes, errno, teeErrno, undelivered });
+    this.#passBarriers(Number.MAX_SAFE_INTEGER);
+  }
+}
+
+/**
+ * Bytes written to a socket that its peer has not read yet (SIOCOUTQ, unix(7)); 0 where the kernel
+ * cannot tell, which for vsock depends on its version.
+ */
+export function bytesUnread(fd: Fd | number): number {
+  const result = native().bytesUnread(rawOf(fd));
+  const { ENOTTY, EOPNOTSUPP } = constants.errno;
+  if (result === -ENOTTY || result === -EOPNOTSUPP) return 0;
+  return check('ioctl SIOCOUTQ', result);
 }

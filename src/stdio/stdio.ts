@@ -3,6 +3,8 @@ import type { WindowSize } from '../os/pty.ts';
 import type { Port } from '../vsock/transport.ts';
 
 export type StreamName = 'stdin' | 'stdout' | 'stderr';
+/** In the order of their descriptors, which is also the order of the dials. */
+export const streamNames: readonly StreamName[] = ['stdin', 'stdout', 'stderr'];
 
 /** Ports of the streams a process was asked to have; absent = not wanted. */
 export interface StdioPorts {
@@ -11,11 +13,23 @@ export interface StdioPorts {
   stderr?: Port;
 }
 
+export type StreamOutcome =
+  /** Everything the writing side wrote was delivered, and its end too. */
+  | 'drained'
+  /** The host closed its end first, or its connection died. */
+  | 'host-closed'
+  /** stdin: the process closed its end, or ended, before the host did. */
+  | 'process-closed'
+  /** The bound was reached while something still held the stream, or the session was aborted. */
+  | 'cut'
+  | 'error'
+  /** Not ended; in snapshots only. */
+  | 'open';
+
 /** How one stream ended and what it carried. */
 export interface StreamReport {
   bytes: number;
-  /** 'drained': everything the process wrote was delivered. 'host-closed': the host went first. 'cut': the bound was reached while something still held the stream. */
-  outcome: 'drained' | 'host-closed' | 'cut' | 'error';
+  outcome: StreamOutcome;
 }
 export type StdioReport = Partial<Record<StreamName, StreamReport>>;
 

@@ -1,0 +1,12 @@
+import type { DrainPolicy } from './stdio.ts';
+
+/** Bounds used when nothing else is said. LIMITS.md lists them. */
+export const defaultDrainPolicy: DrainPolicy = {
+  // A background child that keeps stdout delays the wait reply by this much. Long enough for the
+  // helpers of a shell pipeline to finish what they are writing, short enough for the user of
+  // `exec -- sh -c 'daemon &'` not to believe that it hangs.
+  grandchildMs: 2_000,
+  // A host that has read everything closes within microseconds. The bound only serves against one
+  // that lives but never closes; while it has bytes left to read the bound starts again.
+  hostCloseMs: 30_000,
+};

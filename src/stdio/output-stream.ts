@@ -1,0 +1,137 @@
+import type { Logger } from '../log/logger.ts';
+import { errnoName } from '../os/errors.ts';
+import type { Fd } from '../os/fd.ts';
+import { NativeRelay, type RelayResult } from '../os/relay.ts';
+import { shutdown } from '../os/socket.ts';
+import { untilHostClosed } from './host-close.ts';
+import type { DrainPolicy, StreamOutcome, StreamReport } from './stdio.ts';
+
+export interface OutputOptions {
+  /** Read end of a pipe, or a pty master. Owned by the stream. */
+  source: Fd;
+  sourceKind: 'pipe' | 'pty';
+  /** Connection to the host, or a sink. Owned by the stream. */
+  destination: Fd;
+  /** 'await-host': half-close and let the host close first. 'close': close at once. */
+  atEnd: 'await-host' | 'close';
+  /** Log file. Owned by the stream. */
+  tee: Fd | undefined;
+  policy: DrainPolicy;
+  log: Logger;
+}
+
+function outcomeOf(result: RelayResult): StreamOutcome {
+  switch (result.end) {
+    case 'eof':
+      return 'drained';
+    case 'destination-closed':
+      return 'host-closed';
+    case 'cancelled':
+      return 'cut';
+    case 'error':
+      return 'error';
+  }
+}
+
+/**
+ * stdout or stderr of a process on the way to the host. Three stages: the relay runs until the
+ * end of the stream; the connection is ended and the host closes it; everything is closed.
+ */
+export class OutputStream {
+  /** Settles when this stream no longer holds the wait reply back: closed, or cut at a bound. */
+  readonly drained: Promise<StreamReport>;
+  /** Settles when the relay has ended: nobody writes to the stream any more, or nobody can. */
+  readonly ended: Promise<RelayResult>;
+  /** Settles when every descriptor is closed and the thread has ended. */
+  readonly closed: Promise<StreamReport>;
+  readonly #options: OutputOptions;
+  readonly #relay: NativeRelay;
+  readonly #abort = new AbortController();
+  readonly #cut = Promise.withResolvers<StreamReport>();
+  #grandchildTimer: NodeJS.Timeout | undefined;
+  #result: StreamReport | undefined;
+
+  /** Owns the descriptors also when it throws. */
+  constructor(options: OutputOptions) {
+    this.#options = options;
+    try {
+      this.#relay = NativeRelay.start({
+        source: options.source,
+        destination: options.destination,
+        method: options.sourceKind === 'pipe' ? 'splice' : 'copy',
+        watchDestination: true,
+        eioIsEof: options.sourceKind === 'pty',
+        ...(options.tee === undefined ? {} : { tee: options.tee }),
+      });
+    } catch (error) {
+      this.#closeAll();
+      throw error;
+    }
+    this.ended = this.#relay.done;
+    this.closed = this.#finish();
+    this.drained = Promise.race([this.closed, this.#cut.promise]);
+  }
+
+  /** Starts the bound for whoever else holds the stream. Never shortens what the process itself wrote. */
+  processExited(): void {
+    if (this.#result !== undefined || this.#grandchildTimer !== undefined) return;
+    const bound = Promise.withResolvers<void>();
+    this.#grandchildTimer = setTimeout(bound.resolve, this.#options.policy.grandchildMs);
+    // The barrier is what is in the stream now: all that the process wrote and did not live to see
+    // delivered. Who goes on writing later gets no more than the bound.
+    void Promise.all([this.#relay.barrier(), bound.promise]).then(() => {
+      if (this.#result === undefined)
+        this.#cut.resolve({ bytes: this.#relay.bytes, outcome: 'cut' });
+    });
+  }
+
+  abort(): void {
+    this.#relay.cancel();
+    this.#abort.abort();
+  }
+
+  snapshot(): StreamReport {
+    return this.#result ?? { bytes: this.#relay.bytes, outcome: 'open' };
+  }
+
+  async #finish(): Promise<StreamReport> {
+    const result = await this.#relay.done;
+    clearTimeout(this.#grandchildTimer);
+    this.#report(result);
+    const { atEnd, destination, policy, source } = this.#options;
+    // From here on a process that still writes gets EPIPE (a pty: EIO and SIGHUP) instead of a
+    // pipe that fills up and blocks it for ever.
+    source.close();
+    const report: StreamReport = { bytes: result.bytes, outcome: outcomeOf(result) };
+    this.#result = report;
+    try {
+      if (atEnd === 'await-host' && result.end === 'eof') {
+        shutdown(destination, 'write');
+        const close = await untilHostClosed(destination, policy.hostCloseMs, this.#abort.signal);
+        if (close === 'aborted') return { ...report, outcome: 'cut' };
+      }
+    } catch (error) {
+      // Every byte is delivered; what failed is only the waiting for the host.
+      this.#options.log.warning('cannot wait for the host to close a stream', { error });
+    } finally {
+      this.#closeAll();
+    }
+    return report;
+  }
+
+  #report(result: RelayResult): void {
+    const { log } = this.#options;
+    if (result.end === 'error')
+      log.warning('stream relay failed', { errno: errnoName(result.errno), bytes: result.bytes });
+    if (result.teeErrno !== 0)
+      log.warning('copy of a stream to its log file stopped', {
+        errno: errnoName(result.teeErrno),
+      });
+  }
+
+  #closeAll(): void {
+    this.#options.source.close();
+    this.#options.destination.close();
+    this.#options.tee?.close();
+  }
+}

@@ -1,0 +1,144 @@
+import { constants } from 'node:fs';
+import { constants as osConstants } from 'node:os';
+import { type Logger, silentLogger } from '../log/logger.ts';
+import { OsError } from '../os/errors.ts';
+import type { Fd } from '../os/fd.ts';
+import { openFile } from '../os/pipe.ts';
+import type { WindowSize } from '../os/pty.ts';
+import type { ConnectionSet, StdioFds } from './connection-set.ts';
+import { InputStream } from './input-stream.ts';
+import { defaultDrainPolicy } from './limits.ts';
+import { OutputStream } from './output-stream.ts';
+import type { AgentPipes, DrainPolicy, StdioReport, StdioSession, StreamName } from './stdio.ts';
+import { StreamGroup, type Streams } from './stream-group.ts';
+
+export interface RelaySessionOptions {
+  /** Emptied by the session. */
+  connections: ConnectionSet;
+  /** Default: see limits.ts. */
+  policy?: DrainPolicy;
+  log?: Logger;
+}
+
+export interface PipeRelayOptions extends RelaySessionOptions {
+  /** Owned by the session from now on, also when it cannot be started. */
+  pipes: AgentPipes;
+  /**
+   * Log files that get a copy of every byte. Owned like the pipes. A stream that has a pipe but no
+   * connection is read all the same and goes to its log file alone.
+   */
+  tee?: { stdout?: Fd; stderr?: Fd };
+}
+
+/** A place where bytes vanish. */
+export function openSink(): Fd {
+  return openFile('/dev/null', constants.O_WRONLY);
+}
+
+/** What no stream has taken over yet. A stream owns what it is made of, also when it cannot start. */
+class Unclaimed {
+  readonly connections: StdioFds;
+  readonly pipes: AgentPipes;
+  readonly tees: { stdout: Fd | null; stderr: Fd | null };
+
+  constructor(options: PipeRelayOptions) {
+    const { connections, pipes, tee = {} } = options;
+    this.connections = connections.take();
+    this.pipes = { ...pipes };
+    this.tees = { stdout: tee.stdout ?? null, stderr: tee.stderr ?? null };
+  }
+
+  claim(name: StreamName): { connection: Fd | null; pipe: Fd | null; tee: Fd | null } {
+    const claimed = {
+      connection: this.connections[name],
+      pipe: this.pipes[name],
+      tee: name === 'stdin' ? null : this.tees[name],
+    };
+    this.connections[name] = this.pipes[name] = null;
+    if (name !== 'stdin') this.tees[name] = null;
+    return claimed;
+  }
+
+  close(): void {
+    const { connections, pipes, tees } = this;
+    for (const group of [connections, pipes, tees])
+      for (const fd of Object.values(group)) fd?.close();
+  }
+}
+
+function startInput(unclaimed: Unclaimed, log: Logger): InputStream | undefined {
+  if (unclaimed.pipes.stdin === null || unclaimed.connections.stdin === null) return undefined;
+  const { connection, pipe } = unclaimed.claim('stdin');
+  if (connection === null || pipe === null) return undefined;
+  return new InputStream({ source: connection, destination: pipe, destinationKind: 'pipe', log });
+}
+
+function startOutput(
+  name: 'stdout' | 'stderr',
+  unclaimed: Unclaimed,
+  policy: DrainPolicy,
+  log: Logger,
+): OutputStream | undefined {
+  if (unclaimed.pipes[name] === null) return undefined;
+  const sink = unclaimed.connections[name] === null ? openSink() : null;
+  const { connection, pipe, tee } = unclaimed.claim(name);
+  const destination = connection ?? sink;
+  if (pipe === null || destination === null) return undefined;
+  return new OutputStream({
+    source: pipe,
+    sourceKind: 'pipe',
+    destination,
+    atEnd: sink === null ? 'await-host' : 'close',
+    tee: tee ?? undefined,
+    policy,
+    log,
+  });
+}
+
+function startStreams(options: PipeRelayOptions): StreamGroup {
+  const { policy = defaultDrainPolicy, log = silentLogger } = options;
+  const unclaimed = new Unclaimed(options);
+  const streams: Streams = {};
+  try {
+    streams.stdin = startInput(unclaimed, log.with({ stream: 'stdin' }));
+    streams.stdout = startOutput('stdout', unclaimed, policy, log.with({ stream: 'stdout' }));
+    streams.stderr = startOutput('stderr', unclaimed, policy, log.with({ stream: 'stderr' }));
+    return new StreamGroup(streams);
+  } catch (error) {
+    new StreamGroup(streams).abort();
+    throw error;
+  } finally {
+    // What has no counterpart has no use: its other side sees it closed at once.
+    unclaimed.close();
+  }
+}
+
+/** Relays the pipes of one process, a native thread for each stream. */
+export class PipeRelay implements StdioSession {
+  readonly terminal = false;
+  readonly #group: StreamGroup;
+
+  /** Throws OsError (EMFILE, EAGAIN) when a relay cannot be started; everything is closed then. */
+  constructor(options: PipeRelayOptions) {
+    this.#group = startStreams(options);
+  }
+
+  get drained(): Promise<StdioReport> {
+    return this.#group.drained;
+  }
+  get closed(): Promise<StdioReport> {
+    return this.#group.closed;
+  }
+  processExited(): void {
+    this.#group.processExited();
+  }
+  resize(_size: WindowSize): void {
+    throw new OsError('ioctl TIOCSWINSZ', osConstants.errno.ENOTTY, 'the process has no terminal');
+  }
+  abort(): void {
+    this.#group.abort();
+  }
+  snapshot(): StdioReport {
+    return this.#group.snapshot();
+  }
+}
