@@ -1,4 +1,4 @@
-import { drainDefaults } from '../stdio/limits.ts';
+import { defaultDrainPolicy } from '../stdio/limits.ts';
 import { type FlagValues, formatFlags, parseFlags } from './go-flags.ts';
 
 const MiB = 1024 * 1024;
@@ -79,13 +79,13 @@ export const agentFlagSpecs = {
   },
   'drain-timeout': {
     kind: 'integer',
-    default: drainDefaults.grandchildMs,
+    default: defaultDrainPolicy.grandchildMs,
     placeholder: 'MS',
     help: 'how long the answer of a wait is held back for a background process that keeps the output open',
   },
   'host-close-timeout': {
     kind: 'integer',
-    default: drainDefaults.hostCloseMs,
+    default: defaultDrainPolicy.hostCloseMs,
     placeholder: 'MS',
     help: 'how long the answer of a wait is held back for a host that has not closed an ended stream',
   },

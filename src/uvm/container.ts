@@ -1,8 +1,10 @@
 import type { Logger } from '../log/logger.ts';
 import type { ExitStatus } from '../os/process.ts';
 import type { WindowSize } from '../os/pty.ts';
-import type { ContainerId, RuntimeContainer } from '../runtime/runtime.ts';
+import type { ContainerId, RuntimeContainer, RuntimeProcess } from '../runtime/runtime.ts';
+import { prepareExec } from '../spec/exec.ts';
 import type { OciLinuxResources, OciProcess, OciSpec } from '../spec/oci.ts';
+import type { ConnectionSet } from '../stdio/connection-set.ts';
 import type { StdioPorts, StdioSession } from '../stdio/stdio.ts';
 import { AgentError } from './errors.ts';
 import { ExitAnnouncement } from './exit-announcement.ts';
@@ -11,7 +13,7 @@ import type { ContainerExit } from './operations.ts';
 import { ProcessTable } from './process-table.ts';
 import { runtimeFailure } from './runtime-failure.ts';
 import { SharedLock } from './shared-lock.ts';
-import type { InitStreams, StreamFactory } from './streams.ts';
+import type { ProcessStreams, StreamFactory } from './streams.ts';
 
 const SIGTERM = 15;
 const SIGKILL = 9;
@@ -21,7 +23,7 @@ export interface ContainerParts {
   spec: OciSpec;
   runtime: RuntimeContainer;
   /** The agent's ends of init's streams, until init is started. */
-  initStreams: InitStreams;
+  initStreams: ProcessStreams;
   /** Removes the bundle and scratch directory; never throws. */
   removeDirectories: () => Promise<void>;
 }
@@ -30,7 +32,6 @@ export interface ContainerContext {
   streams: StreamFactory;
   logger: Logger;
   onExit: (exit: ContainerExit) => void;
-  prepareExec: (process: OciProcess, spec: OciSpec) => OciProcess;
 }
 
 /**
@@ -104,30 +105,46 @@ export class Container {
       this.#started = true;
       // The relay begins after the start: until then what init writes waits in its pipes, and a
       // start that failed can be tried again on the same streams.
-      this.#initSession.resolve(this.#parts.initStreams.relay(connections));
+      try {
+        const { initStreams } = this.#parts;
+        this.#initSession.resolve(this.#relay(initStreams, connections, this.runtime.init));
+      } catch (error) {
+        this.#initSession.resolve(undefined);
+        throw error;
+      }
       return this.init.pid;
     });
   }
 
   async exec(process: OciProcess, ports: StdioPorts): Promise<number> {
     using _place = this.processes.reserve();
-    const prepared = this.#context.prepareExec(process, this.spec);
+    const prepared = await prepareExec(process, this.spec);
     const { streams } = this.#context;
     using connections = await streams.dial(ports);
     return await this.#lock.shared(async () => {
       this.#assertNotDeleted();
-      using ends = streams.forProcess(prepared.terminal === true, ports);
+      using own = streams.forProcess(prepared.terminal === true, ports);
       const started = await runtimeFailure('exec', this.id, () =>
-        this.runtime.exec({ process: prepared, stdio: ends.stdio }),
+        this.runtime.exec({ process: prepared, stdio: own.stdio }),
       );
-      const session = ends.relay(connections, started.terminal);
-      const guestProcess = new GuestProcess(started, session);
+      own.started(started.terminal);
+      const guestProcess = new GuestProcess(started, this.#relay(own, connections, started));
       this.processes.add(guestProcess);
       void started.exited.then((status) =>
         this.#context.logger.debug('process exited', { pid: started.pid, status }),
       );
       return started.pid;
     });
+  }
+
+  /** A process whose streams cannot be set up is ended: nobody would ever know of it. */
+  #relay(own: ProcessStreams, connections: ConnectionSet, process: RuntimeProcess): StdioSession {
+    try {
+      return own.relay(connections);
+    } catch (error) {
+      process.signal(SIGKILL);
+      throw AgentError.from(error, { operation: 'exec', containerId: this.id });
+    }
   }
 
   process(pid: number): GuestProcess {

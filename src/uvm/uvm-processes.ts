@@ -3,11 +3,14 @@ import type { Logger } from '../log/logger.ts';
 import { hasCode, OsError } from '../os/errors.ts';
 import type { Child, SpawnOptions } from '../os/process.ts';
 import type { Reaper } from '../os/reaper.ts';
+import type { ConnectionSet } from '../stdio/connection-set.ts';
 import { AgentError } from './errors.ts';
 import { GuestProcess } from './guest-process.ts';
 import type { UvmProcessRequest } from './operations.ts';
 import { ProcessTable } from './process-table.ts';
 import type { StreamFactory } from './streams.ts';
+
+const SIGKILL = 9;
 
 /** Processes of the VM itself, started by the host outside every container. */
 export class UvmProcesses {
@@ -41,22 +44,24 @@ export class UvmProcesses {
   #startOnTerminal(
     options: Omit<SpawnOptions, 'stdio'>,
     request: UvmProcessRequest,
-    connections: Awaited<ReturnType<StreamFactory['dial']>>,
+    connections: ConnectionSet,
   ): Child {
     using pty = this.#streams.openTerminal(request.size);
     const child = this.#spawn({ ...options, stdio: [], terminal: pty.path });
-    this.table.add(new GuestProcess(child, pty.relay(connections)));
+    try {
+      this.table.add(new GuestProcess(child, pty.relay(connections)));
+    } catch (error) {
+      child.signal(SIGKILL);
+      throw error;
+    }
     return child;
   }
 
   /** The connections themselves are the process's descriptors: nothing is copied on the way. */
-  #startDirect(
-    options: Omit<SpawnOptions, 'stdio'>,
-    connections: Awaited<ReturnType<StreamFactory['dial']>>,
-  ): Child {
+  #startDirect(options: Omit<SpawnOptions, 'stdio'>, connections: ConnectionSet): Child {
     using direct = this.#streams.direct(connections);
-    const child = this.#spawn({ ...options, stdio: direct.descriptors });
-    this.table.add(new GuestProcess(child, direct.session()));
+    const child = this.#spawn({ ...options, stdio: direct.stdio });
+    this.table.add(new GuestProcess(child, direct));
     return child;
   }
 

@@ -49,7 +49,10 @@ export class Uvm implements UvmOperations {
 
   constructor(dependencies: UvmDependencies) {
     this.#dependencies = dependencies;
-    this.#streams = new StreamFactory(dependencies.transport, dependencies.drainPolicy);
+    this.#streams = new StreamFactory(dependencies.transport, {
+      policy: dependencies.drainPolicy,
+      log: dependencies.logger.with({ target: 'stdio' }),
+    });
     this.#processes = new UvmProcesses(
       dependencies.reaper,
       this.#streams,
