@@ -1,0 +1,94 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Child, ExitStatus } from '../../os/process.ts';
+import type { Reaper } from '../../os/reaper.ts';
+import { ContainerCgroup } from './container-cgroup.ts';
+
+/**
+ * A command is given this long to finish before it is killed. A runtime that is killed halfway
+ * leaves processes and cgroups that nobody can name; one that has finished can be undone exactly,
+ * and it does within some 50 ms unless it hangs.
+ */
+export const cancelGraceMs = 2_000;
+
+export interface CommandEnd {
+  status: ExitStatus;
+  /** Cgroups that processes of a killed command were in; empty unless it was killed. */
+  cgroups: readonly ContainerCgroup[];
+}
+
+/** Waits for a command's end; once `signal` is aborted, at most the grace time more. */
+export async function untilEnded(
+  reaper: Reaper,
+  command: Child,
+  signal: AbortSignal | undefined,
+): Promise<CommandEnd> {
+  if (signal === undefined) return { status: await command.exited, cgroups: [] };
+  using aborted = untilAborted(signal);
+  await Promise.race([command.exited, aborted.promise]);
+  if (command.status === undefined) await within(cancelGraceMs, command.exited);
+  if (command.status !== undefined) return { status: command.status, cgroups: [] };
+  const cgroups = await killTree(reaper, command);
+  return { status: await command.exited, cgroups };
+}
+
+/** Resolves when `promise` does, or after `ms`. */
+export async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  const timer = new AbortController();
+  const elapsed = delay(ms, undefined, { signal: timer.signal }).catch(() => {});
+  await Promise.race([promise, elapsed]);
+  timer.abort();
+}
+
+function untilAborted(signal: AbortSignal): Disposable & { promise: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const listener = (): void => resolve();
+  if (signal.aborted) resolve();
+  else signal.addEventListener('abort', listener, { once: true });
+  return {
+    promise,
+    [Symbol.dispose]: () => signal.removeEventListener('abort', listener),
+  };
+}
+
+/** Kills a command that hangs with all its descendants, and waits for them. */
+async function killTree(reaper: Reaper, command: Child): Promise<ContainerCgroup[]> {
+  using _hold = reaper.hold();
+  command.signal(19); // SIGSTOP: no more children while they are listed.
+  const strays = descendantsOf(command.pid).map((pid) => reaper.adopt(pid));
+  const cgroups = strays
+    .map((stray) => ContainerCgroup.of(stray.pid))
+    .filter((cgroup) => cgroup !== undefined);
+  command.signal(9);
+  for (const stray of strays) stray.signal(9);
+  await within(cancelGraceMs, Promise.all(strays.map((stray) => stray.exited)));
+  return cgroups;
+}
+
+/** Pids below `pid`, parents before children. */
+function descendantsOf(pid: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync('/proc')) {
+    const parent = /^\d+$/.test(name) ? parentOf(name) : undefined;
+    if (parent === undefined) continue;
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const found: number[] = [];
+  const pending = [pid];
+  for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
+    const below = children.get(next) ?? [];
+    found.push(...below);
+    pending.push(...below);
+  }
+  return found;
+}
+
+/** Field 4 of proc_pid_stat(5); undefined when the process is gone. */
+function parentOf(pid: string): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return undefined; // Ended between the listing and the reading.
+  }
+}

@@ -1,0 +1,174 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { hasCode } from '../../os/errors.ts';
+import type { Child, ExitStatus } from '../../os/process.ts';
+import type { Reaper } from '../../os/reaper.ts';
+import type { ContainerId } from '../runtime.ts';
+import { ErrorLog, errorsInLog, lastLine } from './error-log.ts';
+import { commandError } from './errors.ts';
+import type { RuntimeProgram } from './program.ts';
+import { ScratchFile } from './scratch-file.ts';
+
+/** More than any container list or resources a runtime prints. */
+const outputLimit = 16 * 1024 * 1024;
+const stderrLimit = 64 * 1024;
+
+export interface Command {
+  /** The sub-command, e.g. "kill". */
+  operation: string;
+  /** What follows it. */
+  args: readonly string[];
+  id?: ContainerId;
+  /** Bundle of the container, where the runtime's log is. */
+  bundle?: string;
+  /** Text for its stdin; else /dev/null. */
+  input?: string;
+  /** Return what it prints. */
+  output?: boolean;
+}
+
+/** Runs the OCI runtime's program. */
+export class RuntimeCommands {
+  readonly #reaper: Reaper;
+  readonly #program: RuntimeProgram;
+  /** The runtime's own state, `--root`; undefined: where it keeps it by default. */
+  readonly #stateRoot: string | undefined;
+  /** Where scratch files are made. */
+  readonly #scratch: string;
+
+  constructor(options: {
+    reaper: Reaper;
+    program: RuntimeProgram;
+    stateRoot: string | undefined;
+    scratch: string;
+  }) {
+    this.#reaper = options.reaper;
+    this.#program = options.program;
+    this.#stateRoot = options.stateRoot;
+    this.#scratch = options.scratch;
+  }
+
+  /** Name for error texts. */
+  get programName(): string {
+    return this.#program.shortName;
+  }
+
+  /**
+   * Starts the program. `stdio`: its descriptors 0 to 2. Throws RuntimeError 'unavailable' when
+   * it cannot be run.
+   */
+  spawn(
+    operation: string,
+    args: readonly string[],
+    stdio: readonly (number | null)[],
+    log?: string,
+  ): Child {
+    const argv = [
+      this.#program.shortName,
+      ...(log === undefined ? [] : ['--log', log]),
+      '--log-format',
+      'json',
+      ...(this.#stateRoot === undefined ? [] : ['--root', this.#stateRoot]),
+      operation,
+      ...args,
+    ];
+    return this.spawnRaw(operation, argv, stdio);
+  }
+
+  /** Starts the program with exactly this argv. */
+  spawnRaw(operation: string, argv: readonly string[], stdio: readonly (number | null)[]): Child {
+    try {
+      return this.#spawnOnce(operation, argv, stdio);
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw this.#cannotRun(operation, error);
+    }
+    this.#program.forget(); // An upgrade may have moved it.
+    try {
+      return this.#spawnOnce(operation, argv, stdio);
+    } catch (error) {
+      throw this.#cannotRun(operation, error);
+    }
+  }
+
+  #spawnOnce(operation: string, args: readonly string[], stdio: readonly (number | null)[]): Child {
+    // Only PATH, which runtimes look up hooks and helpers in: what else is in the agent's
+    // environment (a notify socket, Go's debug switches) must not change what a runtime does.
+    const env = [`PATH=${process.env.PATH ?? ''}`, 'LC_ALL=C'];
+    return this.#reaper.spawn({ file: this.#program.path(operation), args, env, stdio });
+  }
+
+  #cannotRun(operation: string, error: unknown): unknown {
+    for (const code of ['ENOENT', 'EACCES', 'ENOEXEC', 'EISDIR']) {
+      if (hasCode(error, code)) return this.#program.unavailable(operation, code, error);
+    }
+    return error;
+  }
+
+  /** Runs a command to its end and returns what it printed. Throws RuntimeError when it fails. */
+  async run(command: Command): Promise<string> {
+    using stdin =
+      command.input === undefined ? undefined : ScratchFile.holding(this.#scratch, command.input);
+    using stdout = command.output === true ? new ScratchFile(this.#scratch) : undefined;
+    using stderr = new ScratchFile(this.#scratch);
+    const log = this.logIn(command.bundle);
+    const child = this.spawn(
+      command.operation,
+      command.args,
+      [stdin?.fd ?? null, stdout?.fd ?? null, stderr.fd],
+      log?.path,
+    );
+    const status = await child.exited;
+    if (!succeeded(status)) throw this.#failure(command, status, stderr, log);
+    return stdout === undefined ? '' : wholeOutput(command, stdout);
+  }
+
+  /** What `--version` prints. */
+  async version(): Promise<string> {
+    using stdout = new ScratchFile(this.#scratch);
+    const argv = [this.#program.shortName, '--version'];
+    const child = this.spawnRaw('version', argv, [null, stdout.fd, null]);
+    const status = await child.exited;
+    if (succeeded(status)) return stdout.tail(stderrLimit);
+    throw commandError({
+      program: this.programName,
+      operation: 'version',
+      id: undefined,
+      status,
+      text: undefined,
+    });
+  }
+
+  /** The log in a bundle; none when the bundle is gone, which a runtime would fail for. */
+  logIn(bundle: string | undefined): ErrorLog | undefined {
+    if (bundle === undefined || !existsSync(bundle)) return undefined;
+    return new ErrorLog(join(bundle, 'runc.log'));
+  }
+
+  #failure(
+    command: Command,
+    status: ExitStatus,
+    stderr: ScratchFile,
+    log: ErrorLog | undefined,
+  ): Error {
+    // stderr is this command's alone; the log is shared with what runs beside it.
+    const said = stderr.tail(stderrLimit);
+    return commandError({
+      program: this.programName,
+      operation: command.operation,
+      id: command.id,
+      status,
+      text: errorsInLog(said).at(-1) ?? lastLine(said) ?? log?.lastError(''),
+    });
+  }
+}
+
+export function succeeded(status: ExitStatus): boolean {
+  return status.kind === 'exited' && status.code === 0;
+}
+
+function wholeOutput(command: Command, stdout: ScratchFile): string {
+  if (stdout.size > outputLimit) {
+    throw new Error(`${command.operation}: ${stdout.size} bytes of output, at most ${outputLimit}`);
+  }
+  return stdout.tail(outputLimit);
+}

@@ -1,0 +1,211 @@
+import { writeFileSync } from 'node:fs';
+import { stringifyJson } from '../../json.ts';
+import type { OciLinuxResources } from '../../spec/oci.ts';
+import {
+  type ContainerId,
+  type ExecOptions,
+  type RuntimeContainer,
+  type RuntimeContainerState,
+  RuntimeError,
+  type RuntimeProcessInfo,
+} from '../runtime.ts';
+import { cancelGraceMs, within } from './cancel.ts';
+import type { Command } from './commands.ts';
+import type { ContainerCgroup } from './container-cgroup.ts';
+import { launch } from './launch.ts';
+import { parsePids, parseState } from './output.ts';
+import type { RuncProcess } from './process.ts';
+import { describeProcesses } from './process-list.ts';
+import { killRemnants } from './remnants.ts';
+import type { RuncServices } from './services.ts';
+
+export interface RuncContainerParts {
+  readonly id: ContainerId;
+  readonly bundle: string;
+  readonly init: RuncProcess;
+  readonly ownsPidNamespace: boolean;
+  /** Undefined when the container has no cgroup of its own that we can see. */
+  readonly cgroup: ContainerCgroup | undefined;
+  /** Called once, when its state is gone. */
+  readonly onDeleted: () => void;
+}
+
+/** A container that an OCI runtime program keeps, with its processes as children of the agent. */
+export class RuncContainer implements RuntimeContainer {
+  readonly id: ContainerId;
+  readonly bundle: string;
+  readonly init: RuncProcess;
+  readonly ownsPidNamespace: boolean;
+  readonly #services: RuncServices;
+  readonly #cgroup: ContainerCgroup | undefined;
+  readonly #onDeleted: () => void;
+  /** Exec'd processes that live, by pid. */
+  readonly #execs = new Map<number, RuncProcess>();
+  #started = false;
+  /** Settles when init has ended and nothing of the container runs any more. */
+  readonly #emptied: Promise<void>;
+
+  constructor(services: RuncServices, parts: RuncContainerParts) {
+    this.id = parts.id;
+    this.bundle = parts.bundle;
+    this.init = parts.init;
+    this.ownsPidNamespace = parts.ownsPidNamespace;
+    this.#services = services;
+    this.#cgroup = parts.cgroup;
+    this.#onDeleted = parts.onDeleted;
+    this.#emptied = this.#killWhatOutlivesInit();
+  }
+
+  async start(): Promise<void> {
+    await this.#run({ operation: 'start', args: [this.id] });
+    this.#started = true;
+  }
+
+  async exec(options: ExecOptions): Promise<RuncProcess> {
+    options.signal?.throwIfAborted();
+    const { reaper, commands, bookkeeping } = this.#services;
+    const directory = bookkeeping.addProcess(this.id);
+    try {
+      const terminal = options.stdio.kind === 'terminal';
+      writeFileSync(directory.processFile, stringifyJson({ ...options.process, terminal }), {
+        mode: 0o600, // The environment may hold secrets.
+      });
+      const process = await launch(reaper, commands, {
+        operation: 'exec',
+        id: this.id,
+        options: ['--detach', '--process', directory.processFile],
+        stdio: options.stdio,
+        directory,
+        log: commands.logIn(this.bundle)?.path ?? `${directory.path}/runc.log`,
+        signal: options.signal,
+        errorPrefix: 'exec failed',
+      });
+      try {
+        directory.settle(process.pid);
+      } catch (error) {
+        await discard(process);
+        throw error;
+      }
+      this.#execs.set(process.pid, process);
+      void process.exited.then(() => {
+        this.#execs.delete(process.pid);
+        directory.remove();
+      });
+      return process;
+    } catch (error) {
+      directory.remove();
+      throw this.#explain(error);
+    }
+  }
+
+  async kill(signal: number, options: { all?: boolean } = {}): Promise<void> {
+    if (this.init.status !== undefined) throw this.#notRunning('kill');
+    const all = options.all === true ? ['--all'] : [];
+    await this.#run({ operation: 'kill', args: [...all, this.id, String(signal)] });
+  }
+
+  async pause(): Promise<void> {
+    await this.#run({ operation: 'pause', args: [this.id] });
+  }
+
+  async resume(): Promise<void> {
+    await this.#run({ operation: 'resume', args: [this.id] });
+  }
+
+  async state(): Promise<RuntimeContainerState> {
+    return parseState(await this.#run({ operation: 'state', args: [this.id], output: true }));
+  }
+
+  /**
+   * From the container's cgroup, which costs a twentieth of what `ps` of the runtime does; from
+   * that one only when the cgroup is unknown.
+   */
+  async processes(): Promise<RuntimeProcessInfo[]> {
+    const pids =
+      this.#cgroup?.pids() ??
+      parsePids(await this.#run({ operation: 'ps', args: ['-f', 'json', this.id], output: true }));
+    return describeProcesses(pids, (pid) => pid === this.init.pid || this.#execs.has(pid));
+  }
+
+  async update(resources: OciLinuxResources): Promise<void> {
+    await this.#run({
+      operation: 'update',
+      args: ['--resources', '-', this.id],
+      input: stringifyJson(resources),
+    });
+  }
+
+  async delete(options: { force?: boolean } = {}): Promise<void> {
+    const force = options.force === true;
+    // The runtime kills init in these cases, but looks only every 100 ms whether it has ended.
+    if (force || !this.#started) this.init.signal(9);
+    else if (this.init.status !== undefined) await this.#emptied;
+    try {
+      await this.#run({ operation: 'delete', args: [...(force ? ['--force'] : []), this.id] });
+    } catch (error) {
+      // Somebody else has deleted it: what we keep about it is of no use to anyone.
+      if (error instanceof RuntimeError && error.code === 'not-found') this.#forget();
+      throw error;
+    }
+    const ends = [this.#emptied, ...[...this.#execs.values()].map((process) => process.exited)];
+    await within(cancelGraceMs, Promise.all(ends));
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#services.bookkeeping.removeContainer(this.id);
+    this.#onDeleted();
+  }
+
+  async #run(command: Omit<Command, 'id' | 'bundle'>): Promise<string> {
+    try {
+      return await this.#services.commands.run({ ...command, id: this.id, bundle: this.bundle });
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  /** Runtimes differ in what they say about a container that has ended; we know that it has. */
+  #explain(error: unknown): unknown {
+    if (!(error instanceof RuntimeError) || this.init.status === undefined) return error;
+    if (error.code !== 'other' && error.code !== 'already-running') return error;
+    if (error.operation === 'delete' || error.operation === 'state') return error;
+    return new RuntimeError('not-running', error.message, {
+      operation: error.operation,
+      containerId: this.id,
+      ...(error.exitStatus !== undefined && { exitStatus: error.exitStatus }),
+      ...(error.runtimeMessage !== undefined && { runtimeMessage: error.runtimeMessage }),
+      cause: error,
+    });
+  }
+
+  #notRunning(operation: string): RuntimeError {
+    const program = this.#services.commands.programName;
+    return new RuntimeError(
+      'not-running',
+      `${program} ${operation} failed: container not running`,
+      {
+        operation,
+        containerId: this.id,
+      },
+    );
+  }
+
+  async #killWhatOutlivesInit(): Promise<void> {
+    await this.init.exited;
+    if (this.ownsPidNamespace || this.#cgroup === undefined) return;
+    const { logger } = this.#services;
+    try {
+      const killed = await killRemnants(this.#cgroup);
+      if (killed > 0) logger.debug('killed what outlived init', { container: this.id, killed });
+    } catch (error) {
+      logger.error('processes outlive their container', { container: this.id, error });
+    }
+  }
+}
+
+async function discard(process: RuncProcess): Promise<void> {
+  process.terminal?.close();
+  process.signal(9);
+  await process.exited;
+}

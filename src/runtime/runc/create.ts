@@ -1,0 +1,115 @@
+import { join } from 'node:path';
+import { type CreateOptions, RuntimeError } from '../runtime.ts';
+import { type BundleFacts, readBundle } from './bundle.ts';
+import type { CommandEnd } from './cancel.ts';
+import { RuncContainer } from './container.ts';
+import { ContainerCgroup } from './container-cgroup.ts';
+import { launch } from './launch.ts';
+import { makeDirectoryInRoot } from './rootfs-directory.ts';
+import type { RuncServices } from './services.ts';
+
+/**
+ * Creates a container, step by step; each step that leaves something behind says how it is
+ * undone, and a failure undoes them in the opposite order.
+ */
+export async function createContainer(
+  services: RuncServices,
+  options: CreateOptions,
+  onDeleted: () => void,
+): Promise<RuncContainer> {
+  const { id, bundle, stdio, signal } = options;
+  const { reaper, commands, bookkeeping, logger } = services;
+  signal?.throwIfAborted();
+  const facts = factsOf(options);
+  await using undo = new AsyncDisposableStack();
+
+  const isNew = bookkeeping.addContainer(id);
+  if (isNew) undo.defer(() => bookkeeping.removeContainer(id));
+  const directory = bookkeeping.addProcess(id);
+  undo.defer(() => directory.remove());
+  makeWorkingDirectory(services, facts, id);
+
+  const init = await launch(reaper, commands, {
+    operation: 'create',
+    id,
+    options: ['--bundle', bundle, ...(options.noPivot === false ? [] : ['--no-pivot'])],
+    stdio,
+    directory,
+    log: join(bundle, 'runc.log'),
+    signal,
+    errorPrefix: 'runc create failed',
+    remark: (text, end) => memoryRemark(facts, text, end),
+    onMade: (end) => undo.defer(() => deleteAgain(services, id, end)),
+  });
+  undo.defer(() => {
+    init.terminal?.close();
+    init.signal(9);
+  });
+
+  if (!isNew) {
+    // The id was free, so the directory is of a container that an earlier agent has lost.
+    logger.warning('replacing the leftover directory of a container', { container: id });
+    bookkeeping.removeContainer(id);
+    bookkeeping.addContainer(id);
+    undo.defer(() => bookkeeping.removeContainer(id));
+  }
+  directory.settle(init.pid);
+  bookkeeping.writeInitPid(id, init.pid);
+  // Now, while init surely lives: a process that has ended is in no cgroup.
+  const cgroup = ContainerCgroup.of(init.pid);
+  undo.move();
+  const { ownsPidNamespace } = facts;
+  return new RuncContainer(services, { id, bundle, init, ownsPidNamespace, cgroup, onDeleted });
+}
+
+function factsOf({ id, bundle, stdio }: CreateOptions): BundleFacts {
+  const failed = (reason: string, cause?: unknown): RuntimeError =>
+    new RuntimeError('other', `cannot create container ${id}: ${reason}`, {
+      operation: 'create',
+      containerId: id,
+      cause,
+    });
+  let facts: BundleFacts;
+  try {
+    facts = readBundle(bundle);
+  } catch (error) {
+    throw failed(error instanceof Error ? error.message : String(error), error);
+  }
+  // A runtime would never connect to the console socket we would wait on.
+  if (stdio.kind === 'terminal' && !facts.terminal) {
+    throw failed('a terminal is asked for, and process.terminal is not set in its spec');
+  }
+  return facts;
+}
+
+/** Best effort: the runtime itself says what is wrong with a cwd that cannot be. */
+function makeWorkingDirectory(services: RuncServices, facts: BundleFacts, id: string): void {
+  if (facts.cwd === '/' || facts.rootfs === undefined) return;
+  try {
+    makeDirectoryInRoot(facts.rootfs, facts.cwd);
+  } catch (error) {
+    services.logger.debug('cwd not made', { container: id, cwd: facts.cwd, error });
+  }
+}
+
+/** runc's init needs a few MiB itself, inside the container's limit; the runtime says it vaguely. */
+function memoryRemark(
+  facts: BundleFacts,
+  text: string | undefined,
+  end: CommandEnd,
+): string | undefined {
+  if (facts.memoryLimit === undefined || end.status.kind === 'signaled') return undefined;
+  if (!/signal: killed|OOM-killed|unable to set memory limit/.test(text ?? '')) return undefined;
+  return `the container's memory limit of ${facts.memoryLimit} bytes is too small for it to start`;
+}
+
+/** The id was free when the runtime began, so what it has made by now is ours to delete. */
+async function deleteAgain(services: RuncServices, id: CreateOptions['id'], end: CommandEnd) {
+  const { commands, logger } = services;
+  try {
+    await commands.run({ operation: 'delete', args: ['--force', id], id });
+  } catch (error) {
+    logger.warning('a failed create could not be undone', { container: id, error });
+  }
+  for (const cgroup of end.cgroups) cgroup.removeEmpty();
+}

@@ -1,0 +1,96 @@
+import type { Fd } from '../../os/fd.ts';
+import type { Child } from '../../os/process.ts';
+import type { Reaper } from '../../os/reaper.ts';
+import type { ContainerId, ProcessStdio } from '../runtime.ts';
+import type { ProcessDirectory } from './bookkeeping.ts';
+import { type CommandEnd, untilEnded } from './cancel.ts';
+import { type RuntimeCommands, succeeded } from './commands.ts';
+import { ConsoleSocket } from './console-socket.ts';
+import { ErrorLog } from './error-log.ts';
+import { commandError } from './errors.ts';
+import { RuncProcess } from './process.ts';
+
+export interface Launch {
+  operation: 'create' | 'exec';
+  id: ContainerId;
+  /** Options of the sub-command besides the pid file, the console socket and the id. */
+  options: readonly string[];
+  stdio: ProcessStdio;
+  directory: ProcessDirectory;
+  /** Path for `--log`. */
+  log: string;
+  signal: AbortSignal | undefined;
+  /** What a message of this command begins with in the log. */
+  errorPrefix: string;
+  /** Adds what we know to the runtime's error. */
+  remark?: (text: string | undefined, end: CommandEnd) => string | undefined;
+  /** Called when there may be something to undo: unless the runtime itself says it failed. */
+  onMade?: (end: CommandEnd) => void;
+}
+
+/**
+ * Runs `create` or `exec` and takes over the process it leaves behind. The process is ours from
+ * the moment it is forked (the hold keeps even one that has ended from being collected), so its
+ * status is exact whenever it ends.
+ */
+export async function launch(
+  reaper: Reaper,
+  commands: RuntimeCommands,
+  plan: Launch,
+): Promise<RuncProcess> {
+  const { operation, id, directory } = plan;
+  using socket = plan.stdio.kind === 'terminal' ? new ConsoleSocket(directory.path) : undefined;
+  const log = new ErrorLog(plan.log);
+  using _hold = reaper.hold();
+  const command = commands.spawn(
+    operation,
+    [
+      ...plan.options,
+      '--pid-file',
+      directory.pidFile,
+      ...(socket === undefined ? [] : ['--console-socket', socket.path]),
+      id,
+    ],
+    descriptorsOf(plan.stdio),
+    log.path,
+  );
+  const end = await untilEnded(reaper, command, plan.signal);
+  if (succeeded(end.status) || end.status.kind === 'signaled') plan.onMade?.(end);
+  if (!succeeded(end.status)) {
+    plan.signal?.throwIfAborted();
+    const text = log.lastError(plan.errorPrefix);
+    throw commandError({
+      program: commands.programName,
+      operation,
+      id,
+      status: end.status,
+      text,
+      remark: plan.remark?.(text, end),
+    });
+  }
+  return takeOver(reaper.adopt(directory.readPid()), socket, plan.signal);
+}
+
+/** The runtime hands its own descriptors 0 to 2 on to the process. */
+function descriptorsOf(stdio: ProcessStdio): (number | null)[] {
+  if (stdio.kind === 'terminal') return [null, null, null];
+  return [stdio.stdin, stdio.stdout, stdio.stderr].map((fd) => fd?.raw ?? null);
+}
+
+async function takeOver(
+  child: Child,
+  socket: ConsoleSocket | undefined,
+  signal: AbortSignal | undefined,
+): Promise<RuncProcess> {
+  let terminal: Fd | undefined;
+  try {
+    terminal = await socket?.master();
+    signal?.throwIfAborted();
+    return new RuncProcess(child, terminal);
+  } catch (error) {
+    terminal?.close();
+    child.signal(9);
+    await child.exited;
+    throw error;
+  }
+}

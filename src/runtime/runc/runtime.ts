@@ -1,0 +1,82 @@
+import type { Logger } from '../../log/logger.ts';
+import type { Reaper } from '../../os/reaper.ts';
+import {
+  type ContainerId,
+  type CreateOptions,
+  type Runtime,
+  type RuntimeContainer,
+  type RuntimeContainerState,
+  RuntimeError,
+} from '../runtime.ts';
+import { Bookkeeping } from './bookkeeping.ts';
+import { RuntimeCommands } from './commands.ts';
+import { createContainer } from './create.ts';
+import { parseList } from './output.ts';
+import { RuntimeProgram } from './program.ts';
+import type { RuncServices } from './services.ts';
+
+export interface RuncRuntimeOptions {
+  reaper: Reaper;
+  logger: Logger;
+  /** Name or path of runc or of an OCI runtime with its command line, e.g. crun. Default "runc". */
+  program?: string;
+  /** Where the agent keeps its own bookkeeping. Default /var/run/gcsrunc. */
+  root?: string;
+  /** Where the runtime keeps its state (`--root`). Default: the runtime's own place. */
+  stateRoot?: string;
+}
+
+/**
+ * An OCI runtime run as a program, one command an operation, with the command line of runc 1.1.
+ * Making one makes the bookkeeping root; the program itself is looked for when it is first run.
+ */
+export class RuncRuntime implements Runtime {
+  readonly name: string;
+  readonly #services: RuncServices;
+  /** Ids of containers that are being created or exist. */
+  readonly #ids = new Set<ContainerId>();
+
+  constructor(options: RuncRuntimeOptions) {
+    const { reaper, logger, program = 'runc', root = '/var/run/gcsrunc', stateRoot } = options;
+    this.name = program;
+    const bookkeeping = new Bookkeeping(root);
+    const commands = new RuntimeCommands({
+      reaper,
+      program: new RuntimeProgram(program),
+      stateRoot,
+      scratch: root,
+    });
+    this.#services = { reaper, commands, bookkeeping, logger };
+  }
+
+  /** Last word of the first line of `--version`, e.g. "1.1.5". */
+  async version(): Promise<string> {
+    const output = await this.#services.commands.version();
+    return /(\S+)\s*$/.exec(output.split('\n')[0] ?? '')?.[1] ?? '';
+  }
+
+  async create(options: CreateOptions): Promise<RuntimeContainer> {
+    const { id } = options;
+    if (this.#ids.has(id)) {
+      throw new RuntimeError('already-exists', `container ${id} already exists`, {
+        operation: 'create',
+        containerId: id,
+      });
+    }
+    this.#ids.add(id);
+    const forget = (): void => {
+      this.#ids.delete(id);
+    };
+    try {
+      return await createContainer(this.#services, options, forget);
+    } catch (error) {
+      forget();
+      throw error;
+    }
+  }
+
+  async list(): Promise<RuntimeContainerState[]> {
+    const { commands } = this.#services;
+    return parseList(await commands.run({ operation: 'list', args: ['-f', 'json'], output: true }));
+  }
+}
