@@ -1,0 +1,37 @@
+import { describe, expect, test } from 'vitest';
+import { makeTree } from './fixtures/tree.ts';
+import { v1Controllers, v1Files } from './fixtures/v1.ts';
+import { v2Files } from './fixtures/v2.ts';
+import { readCgroupMetrics, readMetrics } from './metrics.ts';
+
+describe('statistics of a cgroup', () => {
+  test('hybrid: each controller from where it is, processor time from v1', async () => {
+    const legacy = makeTree(v1Files);
+    const all = v1Controllers(legacy);
+    const controllers = new Map(
+      ['cpu', 'cpuacct', 'pids'].map((name) => [name, all.get(name) as string]),
+    );
+    const metrics = await readCgroupMetrics({ controllers, unified: makeTree(v2Files) });
+    expect(metrics.cpu?.usage?.per_cpu).toHaveLength(3);
+    expect(metrics.pids?.limit).toBe(512n);
+    expect(metrics.memory?.kernel?.usage).toBe(49152n);
+  });
+
+  test('a cgroup that is gone is the typed error', async () => {
+    const gone = `${makeTree({})}/gone`;
+    const cgroup = { controllers: new Map([['memory', gone]]), unified: gone };
+    await expect(readCgroupMetrics(cgroup)).rejects.toMatchObject({
+      name: 'AgentError',
+      code: 'container-not-running',
+    });
+  });
+
+  test('a process that is gone is the typed error', async () => {
+    await expect(readMetrics(0x7fffffff)).rejects.toMatchObject({ code: 'container-not-running' });
+  });
+
+  test('of this very process: figures of a running machine', async () => {
+    const metrics = await readMetrics(process.pid);
+    expect(metrics.cpu?.usage?.total).toBeGreaterThan(0n);
+  });
+});
