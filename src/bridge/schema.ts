@@ -1,195 +1,30 @@
-import type { Integer } from '../spec/oci.ts';
 import { decodeJson, encodeJson } from './json-text.ts';
+import { asRecord, at, mismatch, SchemaError, string } from './schema-scalars.ts';
+import type {
+  AnySchema,
+  FieldShape,
+  Fields,
+  Kept,
+  ObjectIn,
+  ObjectOut,
+  Presence,
+  Schema,
+} from './schema-types.ts';
 
-/**
- * What a field does when its value is missing.
- * - `always`: decodes to the zero value, is always written.
- * - `omit-zero`: decodes to the zero value, is left out when it is one (Go's `omitempty`).
- * - `optional`: stays absent, both ways.
- * - `required`: missing or null is an error.
- */
-export type Presence = 'always' | 'omit-zero' | 'optional' | 'required';
-
-/** Structure of a schema for documentation. */
-export type Shape =
-  | { readonly kind: 'scalar'; readonly name: string }
-  | { readonly kind: 'array'; readonly item: Shape }
-  | { readonly kind: 'map'; readonly value: Shape }
-  | { readonly kind: 'object'; readonly fields: readonly FieldShape[]; readonly keeps: boolean }
-  | { readonly kind: 'embedded'; readonly content: Shape };
-
-export interface FieldShape {
-  readonly name: string;
-  readonly presence: Presence;
-  readonly shape: Shape;
-  readonly doc: string | undefined;
-}
-
-/**
- * A JSON type of the protocol with Go's decoding rules. `Out` is what decoding gives, `In` what
- * encoding takes (fields that may be left out are optional there).
- */
-export interface Schema<Out, In = Out, P extends Presence = 'always'> {
-  readonly shape: Shape;
-  readonly presence: P;
-  readonly doc?: string;
-  /** Value of a missing or null field. */
-  readonly zero: () => Out;
-  /** `value` is neither null nor undefined. Throws SchemaError. */
-  readonly decode: (value: unknown) => Out;
-  /** To a JSON value; nothing is checked, the types have done that. */
-  readonly encode: (value: In) => unknown;
-}
-
-type AnySchema = Schema<unknown, never, Presence>;
-type Fields = Readonly<Record<string, AnySchema>>;
-type Simplify<T> = { [K in keyof T]: T[K] };
-
-/** What decoding with this schema gives. */
-export type OutOf<S> = S extends Schema<infer Out, never, Presence> ? Out : never;
-/** What encoding with this schema takes. */
-export type InOf<S> = S extends Schema<unknown, infer In, Presence> ? In : never;
-type PresenceOf<S> = S extends Schema<unknown, never, infer P> ? P : never;
-
-type ObjectOut<F extends Fields> = Simplify<
-  { [K in keyof F as PresenceOf<F[K]> extends 'optional' ? never : K]: OutOf<F[K]> } & {
-    [K in keyof F as PresenceOf<F[K]> extends 'optional' ? K : never]?: OutOf<F[K]>;
-  }
->;
-type ObjectIn<F extends Fields> = Simplify<
-  { [K in keyof F as PresenceOf<F[K]> extends 'always' | 'required' ? K : never]: InOf<F[K]> } & {
-    [K in keyof F as PresenceOf<F[K]> extends 'always' | 'required' ? never : K]?:
-      | InOf<F[K]>
-      | undefined;
-  }
->;
-type Kept = { [field: string]: unknown };
-
-/** A value is not what the catalogue says. The host sees it as HRESULT 0xC037010D. */
-export class SchemaError extends Error {
-  override readonly name = 'SchemaError';
-  /** Where: "Settings.ProcessParameters.OciProcess.args[2]", "" for the message itself. */
-  readonly path: string;
-  readonly problem: string;
-
-  constructor(path: string, problem: string) {
-    super(path === '' ? problem : `${path}: ${problem}`);
-    this.path = path;
-    this.problem = problem;
-  }
-
-  /** The same problem seen from the container of the value; `step` is "name" or "[3]". */
-  under(step: string): SchemaError {
-    const glue = this.path === '' || this.path.startsWith('[') ? '' : '.';
-    return new SchemaError(`${step}${glue}${this.path}`, this.problem);
-  }
-}
-
-/** Runs `action`, adding `step` to the path of a SchemaError. */
-function at<T>(step: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    throw error instanceof SchemaError ? error.under(step) : error;
-  }
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'array';
-  return typeof value === 'bigint' ? 'number' : typeof value;
-}
-
-function mismatch(expected: string, value: unknown): SchemaError {
-  return new SchemaError('', `expected ${expected}, found ${kindOf(value)}`);
-}
-
-function scalar<T>(name: string, zero: T, accepts: (value: unknown) => value is T): Schema<T> {
-  return {
-    shape: { kind: 'scalar', name },
-    presence: 'always',
-    zero: () => zero,
-    decode: (value) => {
-      if (accepts(value)) return value;
-      throw mismatch(name, value);
-    },
-    encode: (value) => value,
-  };
-}
-
-export const string = scalar('string', '', (v): v is string => typeof v === 'string');
-export const boolean = scalar('boolean', false, (v): v is boolean => typeof v === 'boolean');
-
-function integer(name: string, min: number, max: number): Schema<number> {
-  return {
-    shape: { kind: 'scalar', name },
-    presence: 'always',
-    zero: () => 0,
-    decode: (value) => {
-      if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) {
-        return value;
-      }
-      if (typeof value === 'number' || typeof value === 'bigint') {
-        throw new SchemaError('', `expected ${name}, found ${value}`);
-      }
-      throw mismatch(name, value);
-    },
-    encode: (value) => value,
-  };
-}
-
-export const u8 = integer('u8', 0, 0xff);
-export const u16 = integer('u16', 0, 0xffff);
-export const u32 = integer('u32', 0, 0xffffffff);
-export const i32 = integer('i32', -0x80000000, 0x7fffffff);
-
-function wide(name: string, min: bigint, max: bigint): Schema<Integer> {
-  return {
-    shape: { kind: 'scalar', name },
-    presence: 'always',
-    zero: () => 0,
-    decode: (value) => {
-      if (typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))) {
-        const exact = BigInt(value);
-        if (exact >= min && exact <= max) return value;
-      }
-      if (typeof value === 'number' || typeof value === 'bigint') {
-        throw new SchemaError('', `expected ${name}, found ${value}`);
-      }
-      throw mismatch(name, value);
-    },
-    encode: (value) => value,
-  };
-}
-
-/** 64-bit integers: a number where that is exact, else a bigint. */
-export const u64 = wide('u64', 0n, 2n ** 64n - 1n);
-export const i64 = wide('i64', -(2n ** 63n), 2n ** 63n - 1n);
-
-/** Any JSON value, kept as it was parsed. */
-export const raw: Schema<unknown> = {
-  shape: { kind: 'scalar', name: 'any' },
-  presence: 'always',
-  zero: () => undefined,
-  decode: (value) => value,
-  encode: (value) => value,
-};
-
-function asRecord(value: unknown): Record<string, unknown> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return value as Record<string, unknown>;
-  }
-  throw mismatch('object', value);
-}
-
-/** Any JSON object, kept as it was parsed. */
-export const rawObject: Schema<Record<string, unknown>> = {
-  shape: { kind: 'object', fields: [], keeps: true },
-  presence: 'always',
-  zero: () => ({}),
-  decode: asRecord,
-  encode: (value) => value,
-};
+export {
+  boolean,
+  i32,
+  i64,
+  raw,
+  rawObject,
+  SchemaError,
+  string,
+  u8,
+  u16,
+  u32,
+  u64,
+} from './schema-scalars.ts';
+export type { FieldShape, InOf, OutOf, Presence, Schema, Shape } from './schema-types.ts';
 
 export function array<Out, In>(item: Schema<Out, In, Presence>): Schema<Out[], readonly In[]> {
   return {

@@ -27,15 +27,17 @@ const user = keptObject({
 });
 
 /** `process` of an OCI runtime specification (config.md, "Process"). */
-export const ociProcess = as<OciProcess>(keptObject({
-  terminal: optional(boolean),
-  consoleSize: optional(keptObject({ height: u32, width: u32 })),
-  user: optional(user),
-  args: optional(array(string)),
-  env: optional(array(string)),
-  cwd: optional(string),
-  rlimits: optional(array(keptObject({ type: string, hard: u64, soft: u64 }))),
-}));
+export const ociProcess = as<OciProcess>(
+  keptObject({
+    terminal: optional(boolean),
+    consoleSize: optional(keptObject({ height: u32, width: u32 })),
+    user: optional(user),
+    args: optional(array(string)),
+    env: optional(array(string)),
+    cwd: optional(string),
+    rlimits: optional(array(keptObject({ type: string, hard: u64, soft: u64 }))),
+  }),
+);
 
 const mount = keptObject({
   destination: string,
@@ -53,12 +55,14 @@ const linux = keptObject({
 });
 
 /** An OCI runtime specification that a Linux container can be made of. */
-export const ociSpec = as<OciSpec>(keptObject({
-  ociVersion: optional(string),
-  process: required(ociProcess),
-  root: optional(keptObject({ path: string, readonly: optional(boolean) })),
-  hostname: optional(string),
-  mounts: optional(array(mount)),
-  annotations: optional(map(string)),
-  linux: required(linux),
-}));
+export const ociSpec = as<OciSpec>(
+  keptObject({
+    ociVersion: optional(string),
+    process: required(ociProcess),
+    root: optional(keptObject({ path: string, readonly: optional(boolean) })),
+    hostname: optional(string),
+    mounts: optional(array(mount)),
+    annotations: optional(map(string)),
+    linux: required(linux),
+  }),
+);

@@ -1,0 +1,192 @@
+import { runWithLogFields } from '../log/context.ts';
+import type { LogFields, Logger } from '../log/logger.ts';
+import { AgentError } from '../uvm/errors.ts';
+import { catalogue, requestNameOf } from './catalogue.ts';
+import { type Handlers, type RequestContext, UNANSWERED } from './handlers/handler.ts';
+import {
+  type Failure,
+  failureOf,
+  type HresultError,
+  inContext,
+  UnintelligibleError,
+} from './hresult.ts';
+import { decodeJson } from './json-text.ts';
+import { bridgeLimits } from './limits.ts';
+import { describeType, type RequestName } from './message-types.ts';
+import { plainRequest } from './messages/common.ts';
+import { failureText, fitsReply, successText } from './reply.ts';
+import { type Schema, SchemaError } from './schema.ts';
+import { traceFields } from './trace-context.ts';
+
+/** One request as it came off the wire. */
+export interface IncomingRequest {
+  readonly type: number;
+  readonly id: bigint;
+  readonly payload: Buffer;
+  readonly signal: AbortSignal;
+  /** Refuses it before its content is looked at: unknown type, wrong time, limits. */
+  readonly refusal: HresultError | AgentError | undefined;
+  /** Told as soon as it is known. */
+  readonly onContainer: (containerId: string) => void;
+}
+
+export interface Outcome {
+  readonly succeeded: boolean;
+  /** JSON of the reply; undefined when the protocol has none. */
+  readonly text: string | undefined;
+}
+
+type Body = object | typeof UNANSWERED;
+type AnyHandler = (request: unknown, context: RequestContext) => Body | Promise<Body>;
+
+/** Decodes a request, has it handled and words the reply. Never throws and never rejects. */
+export class Dispatcher {
+  readonly #handlers: Handlers;
+  readonly #log: Logger;
+
+  constructor(handlers: Handlers, log: Logger) {
+    this.#handlers = handlers;
+    this.#log = log;
+  }
+
+  /** Synchronous where the handler is, so that a reply can go out in the turn its request came in. */
+  dispatch(request: IncomingRequest): Outcome | Promise<Outcome> {
+    const name = requestNameOf(request.type);
+    const understood = understand(request, name);
+    const { containerId, trace } = understood.base;
+    request.onContainer(containerId);
+    const fields = {
+      request: name ?? describeType(request.type),
+      requestId: request.id,
+      ...(containerId === '' ? {} : { containerId }),
+      ...trace,
+    };
+    return runWithLogFields(fields, () => this.#handle(name, understood, request));
+  }
+
+  #handle(
+    name: RequestName | undefined,
+    { base, decoded, error }: Understood,
+    request: IncomingRequest,
+  ): Outcome | Promise<Outcome> {
+    const { activityId } = base;
+    if (name === undefined || error !== undefined) {
+      return this.#failed(error, activityId, request.payload);
+    }
+    const started = performance.now();
+    this.#log.debug('request');
+    if (this.#log.enabled('trace')) this.#log.trace('request body', { body: decoded });
+    const handler = this.#handlers[name] as unknown as AnyHandler;
+    try {
+      const result = handler(decoded, { activityId, signal: request.signal });
+      if (!(result instanceof Promise)) return this.#succeeded(name, activityId, result, started);
+      // These hold nothing of the payload: a wait may be open as long as its process lives.
+      return result
+        .then((body: Body) => this.#succeeded(name, activityId, body, started))
+        .catch((reason: unknown) => this.#failed(reason, activityId));
+    } catch (reason) {
+      return this.#failed(reason, activityId, request.payload);
+    }
+  }
+
+  #succeeded(name: RequestName, activityId: string, body: Body, started: number): Outcome {
+    if (this.#log.enabled('debug')) {
+      this.#log.debug('request done', { ms: performance.now() - started });
+    }
+    if (body === UNANSWERED) return { succeeded: true, text: undefined };
+    const text = successText(name, activityId, body);
+    if (fitsReply(text)) return { succeeded: true, text };
+    const problem = `the reply would exceed ${bridgeLimits.replyBytes} bytes`;
+    return this.#failed(new AgentError('limit', problem, { operation: name }), activityId);
+  }
+
+  #failed(error: unknown, activityId: string, payload?: Buffer): Outcome {
+    const failure = failureOf(error);
+    this.#log[levelOf(error)]('request failed', { error: failure.message, result: failure.result });
+    const worded = payload === undefined ? failure : quoting(error, failure, payload);
+    return { succeeded: false, text: failureText(activityId, worded) };
+  }
+}
+
+/** What every reply and log entry needs. */
+interface Base {
+  readonly activityId: string;
+  readonly containerId: string;
+  readonly trace: LogFields;
+}
+
+interface Understood {
+  readonly base: Base;
+  readonly decoded: unknown;
+  /** Why the request is not handled. */
+  readonly error: unknown;
+}
+
+/** Decodes a request; of one that cannot be handled still the common fields, as far as it has them. */
+function understand(request: IncomingRequest, name: RequestName | undefined): Understood {
+  let parsed: unknown;
+  try {
+    parsed = decodeJson(request.payload.toString('utf8'));
+    if (request.refusal === undefined && name !== undefined) {
+      const decoded = decodeMessage(catalogue[name].request, parsed);
+      return { base: baseOf(decoded as PlainRequest), decoded, error: undefined };
+    }
+  } catch (cause) {
+    const error = cause instanceof SyntaxError ? new SchemaError('', cause.message) : cause;
+    return refused(parsed, request.refusal ?? (name === undefined ? unknownType(request) : error));
+  }
+  return refused(parsed, request.refusal ?? unknownType(request));
+}
+
+type PlainRequest = ReturnType<typeof plainRequest.zero>;
+
+function decodeMessage(schema: Schema<unknown, never>, parsed: unknown): unknown {
+  return parsed === null ? schema.zero() : schema.decode(parsed);
+}
+
+function baseOf(request: PlainRequest): Base {
+  return {
+    activityId: request.ActivityId,
+    containerId: request.ContainerId,
+    trace: traceFields(request),
+  };
+}
+
+function refused(parsed: unknown, error: unknown): Understood {
+  let base: Base = { activityId: '', containerId: '', trace: {} };
+  try {
+    base = baseOf(decodeMessage(plainRequest, parsed) as PlainRequest);
+  } catch (cause) {
+    // The common fields are wrong too; `error` says what is answered.
+    if (!(cause instanceof SchemaError)) throw cause;
+  }
+  return { base, decoded: undefined, error };
+}
+
+function unknownType({ type }: IncomingRequest): AgentError {
+  return new AgentError('not-supported', `message type ${describeType(type)} is not supported`);
+}
+
+/** The host is told which of its messages could not be understood; the log is not, it may hold secrets. */
+function quoting(error: unknown, failure: Failure, payload: Buffer): Failure {
+  if (!(error instanceof SchemaError || error instanceof UnintelligibleError)) return failure;
+  const { quotedBytes } = bridgeLimits;
+  const text = payload.toString('utf8', 0, quotedBytes).trimEnd();
+  const quoted = payload.length <= quotedBytes ? text : `${text}…[${payload.length} bytes in all]`;
+  return inContext(`failed to unmarshal JSON in message "${quoted}"`, failure);
+}
+
+/** Answers a host expects in the course of things are no warnings. */
+function levelOf(error: unknown): 'info' | 'warning' {
+  if (!(error instanceof AgentError)) return 'warning';
+  switch (error.code) {
+    case 'container-not-found':
+    case 'process-not-found':
+    case 'container-not-running':
+    case 'wait-timeout':
+    case 'cancelled':
+      return 'info';
+    default:
+      return 'warning';
+  }
+}

@@ -1,0 +1,74 @@
+import type { Logger } from '../log/logger.ts';
+
+/** Writes one frame; tells whether the kernel took it. */
+export type SendFrame = (frame: Buffer, done: (error?: Error | null) => void) => void;
+
+interface Entry {
+  readonly containerId: string;
+  readonly frame: Buffer;
+  written: boolean;
+}
+
+/**
+ * Exit notifications on their way, in order. They go out at once while there is a connection that
+ * has negotiated, and wait otherwise. One is forgotten only when a connection took all of it, so
+ * that none is lost with a connection and none is sent twice.
+ */
+export class NotificationQueue {
+  readonly #log: Logger;
+  readonly #limit: number;
+  readonly #entries = new Set<Entry>();
+  #send: SendFrame | undefined;
+
+  constructor(limit: number, log: Logger) {
+    this.#limit = limit;
+    this.#log = log;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  push(containerId: string, frame: Buffer): void {
+    if (this.#entries.size >= this.#limit) this.#dropOldest();
+    const entry = { containerId, frame, written: false };
+    this.#entries.add(entry);
+    this.#write(entry);
+  }
+
+  /** A connection has negotiated: what waited goes out over it. */
+  attach(send: SendFrame): void {
+    this.#send = send;
+    for (const entry of this.#entries) this.#write(entry);
+  }
+
+  /** That connection is lost. */
+  detach(): void {
+    this.#send = undefined;
+  }
+
+  #write(entry: Entry): void {
+    const send = this.#send;
+    if (send === undefined || entry.written) return;
+    entry.written = true;
+    send(entry.frame, (error) => {
+      if (error === undefined || error === null) {
+        this.#entries.delete(entry);
+        return;
+      }
+      entry.written = false;
+      // The next connection may have negotiated before this one's writes were given up.
+      if (this.#send !== send) this.#write(entry);
+    });
+  }
+
+  #dropOldest(): void {
+    const [oldest] = this.#entries;
+    if (oldest === undefined) return;
+    this.#entries.delete(oldest);
+    this.#log.error('exit notification dropped: too many wait for the host', {
+      containerId: oldest.containerId,
+      limit: this.#limit,
+    });
+  }
+}

@@ -1,0 +1,146 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { runWithoutLogFields } from '../log/context.ts';
+import type { Logger } from '../log/logger.ts';
+import type { ContainerExit, UvmOperations } from '../uvm/operations.ts';
+import { BRIDGE_PORT } from '../vsock/ports.ts';
+import {
+  type Connection,
+  type Listener,
+  type Transport,
+  TransportError,
+} from '../vsock/transport.ts';
+import { ActivityIds } from './activity-ids.ts';
+import { BridgeConnection } from './connection.ts';
+import { Dispatcher } from './dispatch.ts';
+import { createHandlers } from './handlers/index.ts';
+import { type BridgeLimits, bridgeLimits } from './limits.ts';
+import { NotificationQueue } from './notifications.ts';
+import { notificationFrame } from './reply.ts';
+
+export interface BridgeServerOptions {
+  readonly transport: Transport;
+  readonly uvm: UvmOperations;
+  readonly log: Logger;
+  /** Accept the bridge on the guest's port instead of dialing the host's. */
+  readonly listen?: boolean;
+  /** Stop with the first connection: for a transport that has only one. Default: dial again for ever. */
+  readonly once?: boolean;
+  /** For tests. */
+  readonly limits?: Partial<BridgeLimits>;
+}
+
+/** The agent's end of the bridge: keeps one connection to the host and serves it. */
+export class BridgeServer {
+  readonly #options: BridgeServerOptions;
+  readonly #limits: BridgeLimits;
+  readonly #log: Logger;
+  readonly #activityIds = new ActivityIds();
+  readonly #notifications: NotificationQueue;
+  readonly #dispatcher: Dispatcher;
+  #connection: BridgeConnection | undefined;
+
+  constructor(options: BridgeServerOptions) {
+    this.#options = options;
+    this.#limits = { ...bridgeLimits, ...options.limits };
+    this.#log = options.log;
+    this.#notifications = new NotificationQueue(this.#limits.waitingNotifications, options.log);
+    const handlers = createHandlers({
+      uvm: options.uvm,
+      log: options.log,
+      activityIds: this.#activityIds,
+      describeBridge: () => this.#describe(),
+    });
+    this.#dispatcher = new Dispatcher(handlers, options.log);
+    options.uvm.onContainerExit((exit) => this.#containerExited(exit));
+  }
+
+  /**
+   * Serves one connection after the other until `signal` is aborted (resolves) or the transport
+   * says that there will never be another one (rejects with its TransportError).
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const listener = this.#options.listen
+      ? await this.#options.transport.listen(BRIDGE_PORT)
+      : undefined;
+    try {
+      while (!signal.aborted) {
+        const connection = await this.#next(listener, signal);
+        await this.#serve(connection, signal);
+        if (this.#options.once) return;
+        await delay(this.#limits.redialMs, undefined, { signal });
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      await listener?.[Symbol.asyncDispose]();
+    }
+  }
+
+  async #next(listener: Listener | undefined, signal: AbortSignal): Promise<Connection> {
+    return listener === undefined ? await this.#dial(signal) : await listener.accept({ signal });
+  }
+
+  /** Tries until it succeeds. Each new reason of failure is logged once, not ten times a second. */
+  async #dial(signal: AbortSignal): Promise<Connection> {
+    let reported = '';
+    for (;;) {
+      try {
+        return await this.#options.transport.dial(BRIDGE_PORT, { signal });
+      } catch (error) {
+        if (signal.aborted || !mayRecover(error)) throw error;
+        const text = error instanceof Error ? error.message : String(error);
+        if (text !== reported)
+          this.#log.warning('cannot reach the host, trying on', { error: text });
+        reported = text;
+        await delay(this.#limits.redialMs, undefined, { signal });
+      }
+    }
+  }
+
+  async #serve(raw: Connection, signal: AbortSignal): Promise<void> {
+    const connection = new BridgeConnection({
+      stream: raw.stream(),
+      dispatcher: this.#dispatcher,
+      limits: this.#limits,
+      log: this.#log,
+      onNegotiated: () => {
+        this.#log.info('bridge negotiated');
+        this.#notifications.attach((frame, done) => connection.send(frame, done));
+      },
+    });
+    this.#connection = connection;
+    this.#log.info('bridge connected', { transport: this.#options.transport.name });
+    const stop = (): void => connection.close('the agent is stopping');
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+    const reason = await connection.ended;
+    signal.removeEventListener('abort', stop);
+    this.#notifications.detach();
+    this.#connection = undefined;
+    this.#log.warning('bridge lost', { reason });
+  }
+
+  /**
+   * The replies to those who wait for the init must come first. They have been settled; their
+   * promises need the rest of this turn to become replies.
+   */
+  #containerExited({ containerId, type }: ContainerExit): void {
+    runWithoutLogFields(() =>
+      setImmediate(() => {
+        const frame = notificationFrame(containerId, this.#activityIds.of(containerId), type);
+        this.#notifications.push(containerId, frame);
+        this.#log.info('container ended', { containerId, type });
+      }),
+    );
+  }
+
+  #describe(): string[] {
+    const connection = this.#connection?.describe() ?? 'bridge: no connection';
+    return [connection, `exit notifications on their way: ${this.#notifications.size}`];
+  }
+}
+
+/** A host that is not there may come; a transport that is closed or cannot dial at all stays so. */
+function mayRecover(error: unknown): boolean {
+  return !(error instanceof TransportError && ['closed', 'unsupported'].includes(error.code));
+}
