@@ -14,17 +14,14 @@ const STDERR = 2;
  * that the peer sees. Call once.
  */
 export function claimStandardStreams(): StreamPair {
+  using owned = new DisposableStack();
+  const input = owned.use(duplicate(STDIN));
+  const output = owned.use(duplicate(STDOUT));
   using nothing = openFile('/dev/null', constants.O_RDONLY);
-  const input = duplicate(STDIN);
-  try {
-    const output = duplicate(STDOUT);
-    nothing.dupOnto(STDIN);
-    borrow(STDERR, (log) => log.dupOnto(STDOUT));
-    return { input, output };
-  } catch (error) {
-    input.close();
-    throw error;
-  }
+  nothing.dupOnto(STDIN);
+  borrow(STDERR, (log) => log.dupOnto(STDOUT));
+  owned.move();
+  return { input, output };
 }
 
 function duplicate(number: number): Fd {

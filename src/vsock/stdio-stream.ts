@@ -13,24 +13,60 @@ export function isOneSocket(input: Fd, output: Fd): boolean {
 }
 
 /**
- * One Duplex over a descriptor to read and one to write; owns both. Ending the writable side
- * closes `output`, which the peer of a pipe or socket sees as the end of the stream; reading goes
- * on until `input` ends.
+ * One Duplex over a descriptor to read and one to write, of any kind; owns both. Each is closed
+ * when its direction has ended: closing the output is what its peer sees as the end of the stream.
+ * Terminals are used in the mode they are in; who connects one for the bridge sets it raw.
  */
-export function pairStream(input: Fd, output: Fd): Duplex {
-  const readable = readableOf(input);
-  const writable = writableOf(output);
-  return Duplex.from({ readable, writable });
+export class PairedStream extends Duplex {
+  readonly #input: Readable;
+  readonly #output: Writable;
+
+  constructor(input: Fd, output: Fd) {
+    super({ allowHalfOpen: true });
+    this.#input = readableOf(input);
+    this.#output = writableOf(output);
+    this.#input.on('data', (chunk: Buffer) => {
+      if (!this.push(chunk)) this.#input.pause();
+    });
+    this.#input.once('end', () => {
+      // A socket would stay open for its other direction, which nobody uses.
+      this.#input.destroy();
+      this.push(null);
+    });
+    // Until they are destroyed, so that a late error of one that is on its way out is not thrown.
+    this.#input.on('error', (error) => this.destroy(error));
+    this.#output.on('error', (error) => this.destroy(error));
+  }
+
+  override _read(): void {
+    this.#input.resume();
+  }
+
+  override _write(
+    chunk: Buffer,
+    encoding: BufferEncoding,
+    done: (error?: Error | null) => void,
+  ): void {
+    this.#output.write(chunk, encoding, done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#output.end((error?: Error | null) => {
+      this.#output.destroy();
+      done(error);
+    });
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#input.destroy();
+    this.#output.destroy();
+    done(error);
+  }
 }
 
 function readableOf(fd: Fd): Readable {
   const stat = fstatSync(fd.raw);
-  if (stat.isSocket()) {
-    const socket = toDuplex(fd);
-    // Its other direction is never used: without this the descriptor would stay open after the end.
-    socket.once('end', () => socket.destroy());
-    return socket;
-  }
+  if (stat.isSocket()) return toDuplex(fd);
   if (stat.isFIFO()) return new Socket({ fd: fd.take(), readable: true, writable: false });
   if (isatty(fd.raw)) return new TtyReadStream(fd.take());
   // Regular files and devices like /dev/null are always ready: nothing to wait for with epoll(7).
@@ -39,11 +75,7 @@ function readableOf(fd: Fd): Readable {
 
 function writableOf(fd: Fd): Writable {
   const stat = fstatSync(fd.raw);
-  if (stat.isSocket()) {
-    const socket = toDuplex(fd);
-    socket.once('finish', () => socket.destroy());
-    return socket;
-  }
+  if (stat.isSocket()) return toDuplex(fd);
   if (stat.isFIFO()) return new Socket({ fd: fd.take(), readable: false, writable: true });
   if (isatty(fd.raw)) return new TtyWriteStream(fd.take());
   return createWriteStream('', { fd: fd.take() });

@@ -4,7 +4,7 @@ import { toDuplex } from '../os/socket.ts';
 import { checkPort, failure, transportFailure } from './failure.ts';
 import { BRIDGE_PORT } from './ports.ts';
 import { claimStandardStreams } from './standard-streams.ts';
-import { isOneSocket, pairStream } from './stdio-stream.ts';
+import { isOneSocket, PairedStream } from './stdio-stream.ts';
 import type { Connection, DialOptions, Listener, Port, Transport } from './transport.ts';
 
 /** A descriptor to read from and one to write to; they may share one socket. */
@@ -94,7 +94,7 @@ class StdioConnection implements Connection {
   stream(): Duplex {
     const { input, output } = this.#current('stream');
     this.#pair = undefined;
-    if (!isOneSocket(input, output)) return pairStream(input, output);
+    if (!isOneSocket(input, output)) return new PairedStream(input, output);
     output.close();
     return toDuplex(input);
   }

@@ -13,12 +13,14 @@ import type { Connection, DialOptions, Listener, Port, Transport } from './trans
 export interface VsockSystem {
   connect(cid: number, port: Port, options: ConnectOptions): Promise<Fd>;
   listen(cid: number, port: Port): FdListener;
+  /** Resolves after `milliseconds`; rejects with the signal's reason. */
+  pause(milliseconds: number, signal: AbortSignal): Promise<void>;
 }
 
 export interface VsockOptions {
   /** Context ID that dial() reaches; default the host, VMADDR_CID_HOST. */
   cid?: number;
-  system?: VsockSystem;
+  system?: Partial<VsockSystem>;
 }
 
 /** A host under load lets connects time out that succeed a moment later; hosts' own guests retry as often. */
@@ -36,7 +38,7 @@ export class VsockTransport implements Transport {
 
   constructor(options: VsockOptions = {}) {
     this.#cid = options.cid ?? VMADDR_CID_HOST;
-    this.#system = options.system ?? { connect: connectVsock, listen: listenVsock };
+    this.#system = { connect: connectVsock, listen: listenVsock, pause, ...options.system };
   }
 
   async dial(port: Port, options: DialOptions = {}): Promise<Connection> {
@@ -77,15 +79,15 @@ export class VsockTransport implements Transport {
         signal.throwIfAborted();
         if (!hasCode(error, 'ETIMEDOUT') || attempt === ATTEMPTS) throw error;
       }
-      await pause(signal);
+      await this.#system.pause(RETRY_MS, signal);
     }
   }
 }
 
-/** RETRY_MS; rejects with the signal's own reason, where timers/promises would give an AbortError around it. */
-async function pause(signal: AbortSignal): Promise<void> {
+/** Rejects with the signal's own reason, where timers/promises would give an AbortError around it. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   try {
-    await delay(RETRY_MS, undefined, { signal });
+    await delay(milliseconds, undefined, { signal });
   } catch (error) {
     signal.throwIfAborted();
     throw error;
