@@ -29,12 +29,13 @@ export async function writeBundle(
   files: readonly PlannedFile[] = [],
 ): Promise<WrittenBundle> {
   const written: string[] = [];
-  const made = await makeDirectories(bundle);
+  const made: string[] = [];
   const undo = async (): Promise<void> => {
     for (const path of written) await removeIfPresent(unlink, path);
     for (const directory of made) await removeIfPresent(rmdir, directory);
   };
   try {
+    await makeDirectories(bundle, made);
     const config = { path: join(bundle, 'config.json'), content: stringifyJson(spec) };
     await writeWhole(config, 0o600);
     written.push(config.path);
@@ -49,14 +50,16 @@ export async function writeBundle(
   return { madeDirectory: made.length > 0, undo };
 }
 
-/** Makes a directory and those above it; returns the ones it made, deepest first. */
-async function makeDirectories(directory: string): Promise<string[]> {
-  const first = await mkdir(directory, { recursive: true, mode: 0o700 });
-  const made: string[] = [];
-  if (first === undefined) return made;
-  for (let path = directory; ; path = dirname(path)) {
-    made.push(path);
-    if (path === first || path === dirname(path)) return made;
+/** Makes a directory and those above it; `made` gets the ones it made, deepest first, also when it fails on the way. */
+async function makeDirectories(directory: string, made: string[]): Promise<void> {
+  try {
+    await mkdir(directory, 0o700);
+    made.unshift(directory);
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return;
+    if (!hasCode(error, 'ENOENT') || directory === dirname(directory)) throw error;
+    await makeDirectories(dirname(directory), made);
+    await makeDirectories(directory, made);
   }
 }
 
