@@ -39,6 +39,11 @@ export class ProcessPipes implements Disposable {
     return streamNames.map((name) => this.#process[name]?.raw ?? null);
   }
 
+  /** The process's ends, for a runtime; null is /dev/null. They stay owned here. */
+  get processEnds(): Readonly<Record<StreamName, Fd | null>> {
+    return this.#process;
+  }
+
   /** Gives the agent's ends away, to a PipeRelay. */
   takeAgentEnds(): AgentPipes {
     const ends = { ...this.#agent };

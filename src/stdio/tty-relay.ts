@@ -59,8 +59,8 @@ function startStreams(options: TtyRelayOptions): StreamGroup {
 }
 
 /**
- * Relays the terminal of one process: master to stdout, stdin to master. Start it after the
- * process has the slave open, because what is written to a master before that is refused (EIO).
+ * Relays the terminal of one process: master to stdout, stdin to master. It may start before the
+ * process has opened the slave: the kernel keeps what is typed ahead.
  *
  * - Without a stdout connection the output is read and thrown away: a terminal nobody reads would
  *   block the process.
