@@ -57,7 +57,7 @@ export class RuncContainer implements RuntimeContainer {
   }
 
   async start(): Promise<void> {
-    await this.#run({ operation: 'start', args: [this.id] });
+    await this.#run({ operation: 'start', args: ['--', this.id] });
     this.#started = true;
   }
 
@@ -101,19 +101,19 @@ export class RuncContainer implements RuntimeContainer {
   async kill(signal: number, options: { all?: boolean } = {}): Promise<void> {
     if (this.init.status !== undefined) throw this.#notRunning('kill');
     const all = options.all === true ? ['--all'] : [];
-    await this.#run({ operation: 'kill', args: [...all, this.id, String(signal)] });
+    await this.#run({ operation: 'kill', args: [...all, '--', this.id, String(signal)] });
   }
 
   async pause(): Promise<void> {
-    await this.#run({ operation: 'pause', args: [this.id] });
+    await this.#run({ operation: 'pause', args: ['--', this.id] });
   }
 
   async resume(): Promise<void> {
-    await this.#run({ operation: 'resume', args: [this.id] });
+    await this.#run({ operation: 'resume', args: ['--', this.id] });
   }
 
   async state(): Promise<RuntimeContainerState> {
-    return parseState(await this.#run({ operation: 'state', args: [this.id], output: true }));
+    return parseState(await this.#run({ operation: 'state', args: ['--', this.id], output: true }));
   }
 
   /**
@@ -123,14 +123,16 @@ export class RuncContainer implements RuntimeContainer {
   async processes(): Promise<RuntimeProcessInfo[]> {
     const pids =
       this.#cgroup?.pids() ??
-      parsePids(await this.#run({ operation: 'ps', args: ['-f', 'json', this.id], output: true }));
+      parsePids(
+        await this.#run({ operation: 'ps', args: ['-f', 'json', '--', this.id], output: true }),
+      );
     return describeProcesses(pids, (pid) => pid === this.init.pid || this.#execs.has(pid));
   }
 
   async update(resources: OciLinuxResources): Promise<void> {
     await this.#run({
       operation: 'update',
-      args: ['--resources', '-', this.id],
+      args: ['--resources', '-', '--', this.id],
       input: stringifyJson(resources),
     });
   }
@@ -141,7 +143,10 @@ export class RuncContainer implements RuntimeContainer {
     if (force || !this.#started) this.init.signal(9);
     else if (this.init.status !== undefined) await this.#emptied;
     try {
-      await this.#run({ operation: 'delete', args: [...(force ? ['--force'] : []), this.id] });
+      await this.#run({
+        operation: 'delete',
+        args: [...(force ? ['--force'] : []), '--', this.id],
+      });
     } catch (error) {
       // Somebody else has deleted it: what we keep about it is of no use to anyone.
       if (error instanceof RuntimeError && error.code === 'not-found') this.#forget();

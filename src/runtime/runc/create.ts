@@ -107,7 +107,7 @@ function memoryRemark(
 async function deleteAgain(services: RuncServices, id: CreateOptions['id'], end: CommandEnd) {
   const { commands, logger } = services;
   try {
-    await commands.run({ operation: 'delete', args: ['--force', id], id });
+    await commands.run({ operation: 'delete', args: ['--force', '--', id], id });
   } catch (error) {
     logger.warning('a failed create could not be undone', { container: id, error });
   }

@@ -20,6 +20,8 @@ const codeByText: readonly (readonly [RegExp, RuntimeErrorCode])[] = [
   [/^container (is )?still running$/, 'still-running'],
   [/^container is running$/, 'still-running'],
   [/^container (is )?not running$/, 'not-running'],
+  [/^the container [`'].*[`'] is not running$/, 'not-running'],
+  [/^container [`'].*[`'] is not running$/, 'not-running'],
   [/^cannot exec in a stopped container$/, 'not-running'],
   [/^cannot start a container that has stopped$/, 'not-running'],
   [/^cannot signal .*: No such process$/i, 'not-running'],

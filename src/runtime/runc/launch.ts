@@ -49,6 +49,7 @@ export async function launch(
       '--pid-file',
       directory.pidFile,
       ...(socket === undefined ? [] : ['--console-socket', socket.path]),
+      '--', // An id may begin with a dash.
       id,
     ],
     descriptorsOf(plan.stdio),
