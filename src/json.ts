@@ -29,15 +29,17 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** Index of the quote that ends the string which starts at `open`. The text is valid JSON. */
+/** Index of the quote that ends the string which starts at `open`, or the text's end. */
 function endOfString(text: string, open: number): number {
-  for (let index = open + 1; ; index++) {
+  for (let index = open + 1; index < text.length; index++) {
     const code = text.charCodeAt(index);
     if (code === BACKSLASH) index++;
     else if (code === QUOTE) return index;
   }
+  return text.length;
 }
 
+/** Before parsing, so that a bomb costs no memory; what is no JSON at all is left to the parser. */
 function checkDepth(text: string): void {
   // Each level takes an opening and a closing character.
   if (text.length < 2 * MAX_DEPTH) return;
@@ -63,9 +65,8 @@ const exactNumber: Reviver = (_key, value, { source }) => {
  * levels. Of a name that occurs twice the last wins; `__proto__` is a name like any other.
  */
 export function parseJson(text: string): unknown {
-  const value = json.parse(text);
   checkDepth(text);
-  return suspicious.test(text) ? json.parse(text, exactNumber) : value;
+  return suspicious.test(text) ? json.parse(text, exactNumber) : json.parse(text);
 }
 
 function plainInteger(_key: string, value: unknown): unknown {

@@ -95,7 +95,9 @@ static int plan_terminal(spawn_plan *plan, const spawn_request *request) {
 static int plan_signals(spawn_plan *plan, bool new_session) {
   sigset_t none, all;
   sigemptyset(&none);
-  sigfillset(&all);
+  // Not sigfillset: it leaves out 32 and 33, which the C library keeps for its threads, and
+  // posix_spawn would then leave those two ignored in the child, and in all it runs.
+  memset(&all, 0xff, sizeof all);
   short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
   if (new_session) flags |= POSIX_SPAWN_SETSID;
   int error = posix_spawnattr_setsigmask(&plan->attributes, &none);

@@ -1,8 +1,10 @@
 import { constants } from 'node:os';
 
-const nameByNumber = new Map<number, string>(
-  Object.entries(constants.errno).map(([name, value]) => [value, name]),
-);
+const nameByNumber = new Map<number, string>();
+// Of two names for one number the first is the one Node uses too: EAGAIN, not EWOULDBLOCK.
+for (const [name, value] of Object.entries(constants.errno)) {
+  if (!nameByNumber.has(value)) nameByNumber.set(value, name);
+}
 
 /** Name of an errno value ("ENOENT"), or "errno N" for one this platform has no name for. See errno(3). */
 export function errnoName(errno: number): string {
