@@ -6,7 +6,7 @@ import { type Handlers, type RequestContext, UNANSWERED } from './handlers/handl
 import {
   type Failure,
   failureOf,
-  type HresultError,
+  HresultError,
   inContext,
   UnintelligibleError,
 } from './hresult.ts';
@@ -102,7 +102,11 @@ export class Dispatcher {
 
   #failed(error: unknown, activityId: string, payload?: Buffer): Outcome {
     const failure = failureOf(error);
-    this.#log[levelOf(error)]('request failed', { error: failure.message, result: failure.result });
+    this.#log[levelOf(error)]('request failed', {
+      error: failure.message,
+      result: failure.result,
+      stack: isExpected(error) ? undefined : (error as Error | undefined)?.stack,
+    });
     const worded = payload === undefined ? failure : quoting(error, failure, payload);
     return { succeeded: false, text: failureText(activityId, worded) };
   }
@@ -174,6 +178,11 @@ function quoting(error: unknown, failure: Failure, payload: Buffer): Failure {
   const text = payload.toString('utf8', 0, quotedBytes).trimEnd();
   const quoted = payload.length <= quotedBytes ? text : `${text}…[${payload.length} bytes in all]`;
   return inContext(`failed to unmarshal JSON in message "${quoted}"`, failure);
+}
+
+/** False for what nobody threw on purpose: there the place matters. */
+function isExpected(error: unknown): boolean {
+  return [AgentError, SchemaError, HresultError].some((known) => error instanceof known);
 }
 
 /** Answers a host expects in the course of things are no warnings. */
