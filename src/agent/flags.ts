@@ -8,7 +8,7 @@ export const agentFlagSpecs = {
   v4: {
     kind: 'boolean',
     default: true,
-    help: 'serve protocol v4 (without it every request is answered "not supported")',
+    help: 'speak protocol v4, the only one there is',
   },
   loglevel: {
     kind: 'string',

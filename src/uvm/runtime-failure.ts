@@ -13,6 +13,11 @@ const agentCode: Readonly<Record<RuntimeErrorCode, AgentErrorCode>> = {
   other: 'failed',
 };
 
+/** Hosts know "not running" as the answer to a signal; an exec that comes too late just failed. */
+function codeOf(operation: string, code: RuntimeErrorCode): AgentErrorCode {
+  return operation === 'exec' && code === 'not-running' ? 'failed' : agentCode[code];
+}
+
 /** Runs a runtime operation; its RuntimeError becomes the AgentError with the same text. */
 export async function runtimeFailure<T>(
   operation: string,
@@ -23,7 +28,7 @@ export async function runtimeFailure<T>(
     return await run();
   } catch (error) {
     if (error instanceof RuntimeError) {
-      throw new AgentError(agentCode[error.code], error.message, {
+      throw new AgentError(codeOf(operation, error.code), error.message, {
         operation,
         containerId,
         cause: error,

@@ -1,0 +1,141 @@
+import { BridgeServer } from '../bridge/server.ts';
+import type { RootLogger } from '../log/create-logger.ts';
+import type { Logger } from '../log/logger.ts';
+import { Reaper } from '../os/reaper.ts';
+import { closedDoor } from '../policy/closed-door.ts';
+import { RuncRuntime } from '../runtime/runc/runtime.ts';
+import { EndAgent } from '../uvm/power.ts';
+import { Uvm } from '../uvm/uvm.ts';
+import { createTransport, parseTransport, type TransportChoice } from '../vsock/parse.ts';
+import { TransportError } from '../vsock/transport.ts';
+import { type AgentFlags, parseAgentFlags, usage } from './flags.ts';
+import { openLog } from './log.ts';
+import { agentVersion } from './version.ts';
+
+/** Exit codes of the agent itself. */
+const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+
+/** A wrong command line: the message is for the user, who is told of --help. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+interface Settings {
+  flags: AgentFlags;
+  transport: TransportChoice;
+}
+
+function readSettings(args: readonly string[]): Settings | 'help' {
+  const flags = parseAgentFlags(args);
+  if (flags === 'help') return 'help';
+  const stance = flags['initial-policy-stance'];
+  if (stance !== 'allow' && stance !== 'deny') {
+    throw new UsageError(
+      `-initial-policy-stance: ${JSON.stringify(stance)} is neither allow nor deny`,
+    );
+  }
+  if (!flags.v4) throw new UsageError('-v4=false: this agent speaks no other protocol than v4');
+  const text = flags['use-inouterr'] ? 'stdio' : flags.transport;
+  return { flags, transport: parseTransport(text) };
+}
+
+/** Runs the agent until it is told to end; resolves with its exit code. Never rejects. */
+export async function agentMain(args: readonly string[]): Promise<number> {
+  let settings: Settings | 'help';
+  let log: RootLogger;
+  try {
+    settings = readSettings(args);
+    if (settings === 'help') {
+      process.stdout.write(usage);
+      return EXIT.ok;
+    }
+    if (settings.flags.version) {
+      process.stdout.write(`gcs ${agentVersion}\n`);
+      return EXIT.ok;
+    }
+    log = openLog(settings.flags);
+  } catch (error) {
+    process.stderr.write(`gcs: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write("Run 'gcs --help' for the flags.\n");
+    return EXIT.usage;
+  }
+  try {
+    await serve(settings, log);
+    log.info('agent ends');
+    return EXIT.ok;
+  } catch (error) {
+    log.error('agent failed', { error: error instanceof Error ? error.message : String(error) });
+    return EXIT.failed;
+  } finally {
+    log.flush();
+  }
+}
+
+async function serve({ flags, transport: choice }: Settings, log: Logger): Promise<void> {
+  const end = new AbortController();
+  stopOnSignals(end, log);
+  watchForFaults(log);
+  log.info('agent starts', { version: agentVersion, pid: process.pid, transport: flags.transport });
+  using reaper = Reaper.start();
+  await using transport = createTransport(choice);
+  const uvm = new Uvm({
+    runtime: new RuncRuntime({ reaper, logger: log, program: flags.runtime }),
+    transport,
+    reaper,
+    logger: log,
+    drainPolicy: {
+      grandchildMs: flags['drain-timeout'],
+      hostCloseMs: flags['host-close-timeout'],
+    },
+    power: new EndAgent(() => end.abort()),
+  });
+  const server = new BridgeServer({
+    transport,
+    uvm: flags['initial-policy-stance'] === 'deny' ? closedDoor(uvm) : uvm,
+    log,
+    listen: flags.listen,
+    once: choice.kind === 'stdio',
+  });
+  try {
+    await server.run(end.signal);
+  } catch (error) {
+    if (error instanceof TransportError) {
+      throw new Error(`${error.message}. ${remedy(error, choice)}`, { cause: error });
+    }
+    throw error;
+  } finally {
+    // Nobody could find or end them after us.
+    await uvm.destroy();
+  }
+}
+
+function remedy(error: TransportError, choice: TransportChoice): string {
+  if (error.code === 'no-device') {
+    return 'Without a vsock device use -transport hybrid:PATH.';
+  }
+  if (error.code === 'port-in-use') return 'Another agent listens there: end it first.';
+  return choice.kind === 'hybrid' ? `Is ${choice.path} right?` : "See 'gcs --help' for transports.";
+}
+
+function stopOnSignals(end: AbortController, log: Logger): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      log.info('signal received, ending', { signal });
+      end.abort();
+    });
+  }
+}
+
+/**
+ * A fault nobody foresaw in one request must not take every container's agent with it: it is told
+ * with its stack and the agent goes on. State is per container and per request, so there is no
+ * shared invariant that such a fault leaves broken behind.
+ */
+function watchForFaults(log: Logger): void {
+  const report = (kind: string) => (error: unknown) =>
+    log.error(kind, {
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
+  process.on('uncaughtException', report('uncaught exception'));
+  process.on('unhandledRejection', report('unhandled rejection'));
+}
