@@ -1,0 +1,35 @@
+import type { Command } from './command.ts';
+import { agentCommand } from './commands/agent.ts';
+import { createCommand } from './commands/create.ts';
+import { deleteCommand } from './commands/delete.ts';
+import { dumpStacksCommand } from './commands/dump-stacks.ts';
+import { execCommand } from './commands/exec.ts';
+import { killCommand } from './commands/kill.ts';
+import { pingCommand } from './commands/ping.ts';
+import { psCommand } from './commands/ps.ts';
+import { runCommand } from './commands/run.ts';
+import { shutdownCommand } from './commands/shutdown.ts';
+import { startCommand } from './commands/start.ts';
+import { statsCommand } from './commands/stats.ts';
+import { updateCommand } from './commands/update.ts';
+import { vmExecCommand } from './commands/vm-exec.ts';
+import { waitCommand } from './commands/wait.ts';
+
+/** Every command, in the order of the help. */
+export const commands: readonly Command[] = [
+  runCommand,
+  agentCommand,
+  pingCommand,
+  createCommand,
+  startCommand,
+  execCommand,
+  psCommand,
+  statsCommand,
+  updateCommand,
+  killCommand,
+  waitCommand,
+  deleteCommand,
+  vmExecCommand,
+  dumpStacksCommand,
+  shutdownCommand,
+];

@@ -1,0 +1,109 @@
+import type { GuestContainer } from '../../client/container.ts';
+import { attach } from '../attach.ts';
+import { defineCommand } from '../command.ts';
+import { containerOptions } from '../container-options.ts';
+import { type ContainerPlan, planContainer } from '../container-plan.ts';
+import { Interrupted, UsageError } from '../exit-codes.ts';
+import { hostOptions } from '../host-path.ts';
+import { HostState } from '../host-state.ts';
+import type { Io } from '../io.ts';
+import { openPrivate, openStanding, type Session } from '../session.ts';
+import { SignalWatch } from '../signals.ts';
+
+const options = {
+  ...containerOptions,
+  interactive: { kind: 'flag', short: 'i', help: 'connect stdin' },
+  rm: { kind: 'flag', default: true, help: 'delete the container at the end' },
+  host: { ...hostOptions.host, help: 'use the agent on hybrid:PATH instead of a private one' },
+  timeout: hostOptions.timeout,
+  runtime: { kind: 'text', value: 'NAME', help: 'OCI runtime of the private agent (default runc)' },
+  loglevel: { kind: 'text', value: 'LEVEL', help: 'log level of the private agent' },
+} as const;
+
+export const runCommand = defineCommand({
+  name: 'run',
+  summary: 'run a command in a new container',
+  usage: ['[OPTIONS] --rootfs DIR [--] COMMAND…', '[OPTIONS] --bundle DIR [[--] COMMAND…]'],
+  description: [
+    'Creates a container, runs the command in it and deletes it at the end. Without --host an agent is started for this one container and ended with it.',
+    'With -it at a terminal, the container has a terminal of the same size, every key goes to it, and the window may be resized. Otherwise SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on; a second SIGINT or SIGTERM kills the container.',
+    'With --bundle, the options and the command change what the bundle’s config.json says; the bundle itself stays as it is. Whether there is a terminal is for -t alone to say.',
+  ],
+  options,
+  commandAt: 0,
+  examples: [
+    ['run -it --rootfs ./rootfs -- /bin/sh', 'a shell in a terminal'],
+    ['run -i --rootfs ./rootfs -- wc -c < file', 'stdin from a file'],
+    ['run --bundle ./bundle --memory 64m --cpus 0.5', 'what an OCI bundle says, with limits'],
+    ['run --mount "$PWD":/src:ro --cwd /src --rootfs ./rootfs -- ls', 'a directory of the guest'],
+  ],
+  exitCodes: [
+    ['126', 'the command cannot be executed'],
+    ['127', 'the command was not found'],
+    ['other', 'exit code of the command, 128+N when signal N ended it'],
+  ],
+  async run(values, positionals, io) {
+    const plan = planContainer(values, positionals, io);
+    if (values.host !== undefined && values.runtime !== undefined) {
+      throw new UsageError('--runtime is for a private agent; the one on --host has its own');
+    }
+    if (values.host === undefined && !values.rm) {
+      throw new UsageError('--no-rm needs --host: a container ends with its private agent');
+    }
+    const abort = new AbortController();
+    using signals = new SignalWatch((name, signal) => abort.abort(new Interrupted(name, signal)));
+    const connection = { host: values.host, timeout: values.timeout };
+    const agent = {
+      timeout: values.timeout,
+      runtime: values.runtime,
+      logLevel: values.loglevel,
+    };
+    await using session =
+      values.host === undefined
+        ? await openPrivate(agent, io, abort.signal)
+        : await openStanding(connection, io, abort.signal);
+    return runContainer(session, plan, {
+      keep: !values.rm,
+      stdin: values.interactive,
+      signals,
+      io,
+    });
+  },
+});
+
+interface RunOptions {
+  readonly keep: boolean;
+  readonly stdin: boolean;
+  readonly signals: SignalWatch;
+  readonly io: Io;
+}
+
+async function runContainer(
+  { guest, path }: Session,
+  plan: ContainerPlan,
+  { keep, stdin, signals, io }: RunOptions,
+): Promise<number> {
+  // A create is not given up half-way: the signal is obeyed once there is something to delete.
+  const abort = new AbortController();
+  let interrupted: Interrupted | undefined;
+  signals.receiver = (name, signal) => {
+    if (interrupted !== undefined) abort.abort(interrupted);
+    interrupted = new Interrupted(name, signal);
+  };
+  await using stack = new AsyncDisposableStack();
+  const container = await guest.createContainer(plan, { signal: abort.signal });
+  if (!keep) stack.use(container);
+  if (interrupted !== undefined) throw interrupted;
+  const init = await container.start({ stdin }, { signal: abort.signal });
+  if (keep) new HostState(path).save(plan.id, { terminal: plan.terminal, pid: init.pid });
+  return attachInit(container, init, { terminal: plan.terminal, signals, io });
+}
+
+/** Attaches to a container's init; the last resort against it is SIGKILL for the container. */
+export function attachInit(
+  container: GuestContainer,
+  init: NonNullable<GuestContainer['init']>,
+  options: { terminal: boolean; signals: SignalWatch; io: Io },
+): Promise<number> {
+  return attach(init, { ...options, kill: () => container.shutdown('forced') });
+}

@@ -1,0 +1,44 @@
+import type { Io } from './io.ts';
+
+export interface TerminalSize {
+  width: number;
+  height: number;
+}
+
+/** Size of the terminal behind stdout or stderr, undefined when neither is one. */
+export function terminalSize(io: Io): TerminalSize | undefined {
+  for (const stream of [io.stdout, io.stderr]) {
+    const { columns, rows } = stream;
+    if (stream.isTTY === true && columns !== undefined && rows !== undefined) {
+      return { width: columns, height: rows };
+    }
+  }
+  return undefined;
+}
+
+/** Calls `resized` at every change of the window's size until disposed of. */
+export function watchTerminalSize(io: Io, resized: (size: TerminalSize) => void): Disposable {
+  const stream = [io.stdout, io.stderr].find((candidate) => candidate.isTTY === true);
+  const listener = (): void => {
+    const size = terminalSize(io);
+    if (size !== undefined) resized(size);
+  };
+  stream?.on('resize', listener);
+  return { [Symbol.dispose]: () => void stream?.off('resize', listener) };
+}
+
+/**
+ * Raw mode for the terminal behind stdin: every key goes to the guest, also Ctrl-C. Left again on
+ * disposal and, should the process end on the way, at its exit.
+ */
+export function rawMode(io: Io): Disposable {
+  const { stdin } = io;
+  if (stdin.isTTY !== true || stdin.setRawMode === undefined) return { [Symbol.dispose]: () => {} };
+  const restore = (): void => {
+    process.off('exit', restore);
+    stdin.setRawMode?.(false);
+  };
+  stdin.setRawMode(true);
+  process.on('exit', restore);
+  return { [Symbol.dispose]: restore };
+}
