@@ -13,8 +13,13 @@ const largestFile = 1024 * 1024;
 /** 2^64 - 1: how "max" (no limit) is written where figures are unsigned 64-bit integers. */
 export const unlimited = 0xffff_ffff_ffff_ffffn;
 
-/** Errnos of a file or cgroup that is not there: ENODEV comes from a cgroup removed after the open, EOPNOTSUPP from a file that has no meaning in this cgroup (cgroups(7), threaded mode). */
-const absent = ['ENOENT', 'ENODEV', 'ENOTDIR', 'EOPNOTSUPP'];
+/** Errnos of a file or cgroup that is not there: ENODEV comes from a cgroup removed after the open, ESRCH from a process that ended then, EOPNOTSUPP from a file that has no meaning in this cgroup (cgroups(7), threaded mode). */
+const absent = ['ENOENT', 'ENODEV', 'ENOTDIR', 'ESRCH', 'EOPNOTSUPP'];
+
+/** True for the error of a file, cgroup or process that is not there. */
+export function isAbsence(error: unknown): boolean {
+  return absent.some((code) => hasCode(error, code));
+}
 
 /**
  * The text of a cgroup or proc file, undefined when it is not there. Three trips through the
@@ -29,7 +34,7 @@ export async function readFileIfPresent(path: string): Promise<string | undefine
       await closeAsync(fd);
     }
   } catch (error) {
-    if (absent.some((code) => hasCode(error, code))) return undefined;
+    if (isAbsence(error)) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,6 @@
+import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { readCount, readFileIfPresent } from './files.ts';
+import { isAbsence, readCount, readFileIfPresent } from './files.ts';
 import type { HugetlbStat, RdmaEntry, RdmaStat } from './gen/metrics.ts';
 
 /** What each version calls the figures of one page size, after "hugetlb.SIZE.". */
@@ -26,9 +27,8 @@ export async function readHugetlb(directory: string, files: HugetlbFiles): Promi
 }
 
 async function pageSizes(directory: string, suffix: string): Promise<string[]> {
-  const names = await listDirectory(directory);
   const sizes: string[] = [];
-  for (const name of names) {
+  for (const { name } of await listDirectory(directory)) {
     const [controller, size, ...rest] = name.split('.');
     if (controller === 'hugetlb' && size !== undefined && rest.join('.') === suffix) {
       sizes.push(size);
@@ -37,15 +37,22 @@ async function pageSizes(directory: string, suffix: string): Promise<string[]> {
   return sizes.sort();
 }
 
-/** Names in a directory; none when it is not there. */
-export async function listDirectory(directory: string): Promise<string[]> {
+/** What is in a directory; nothing when it is not there. */
+async function listDirectory(directory: string): Promise<Dirent[]> {
   try {
-    return await readdir(directory);
+    return await readdir(directory, { withFileTypes: true });
   } catch (error) {
-    const code = (error as { code?: unknown }).code;
-    if (code === 'ENOENT' || code === 'ENODEV' || code === 'ENOTDIR') return [];
+    if (isAbsence(error)) return [];
     throw error;
   }
+}
+
+/** The cgroups directly below one; none when it is gone. */
+export async function subdirectories(directory: string): Promise<string[]> {
+  const entries = await listDirectory(directory);
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => `${directory}/${entry.name}`);
 }
 
 /** rdma.current and rdma.max are the same in both versions; undefined without the controller. */

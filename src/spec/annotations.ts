@@ -85,6 +85,6 @@ export function booleanAnnotation(
   if (value === undefined) return otherwise;
   if (goTrue.includes(value)) return true;
   if (goFalse.includes(value)) return false;
-  warn('annotation is not a boolean and is ignored', { annotation: name, value });
+  warn(`annotation ${name} is not a boolean and is ignored`, { annotation: name, value });
   return otherwise;
 }
