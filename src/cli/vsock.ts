@@ -13,7 +13,7 @@ const HELP = `Usage: gcsctl vsock listen [options] PATH PORT
 The host's end of an emulated vsock (hybrid:PATH), joined to standard input and output.
 
   listen   Listens on host port PORT (the unix socket PATH_PORT), takes one connection that the
-           guest dials, and stops listening.
+           guest dials, and stops listening. Says on standard error when it is ready.
   dial     Connects to guest port PORT (over the unix socket PATH, "CONNECT PORT").
 
 PORT is decimal, or hexadecimal with 0x. The end of standard input ends the stream towards the
@@ -111,6 +111,7 @@ async function open(host: EmulatedHost, invocation: Invocation): Promise<Connect
   if (invocation.verb === 'dial')
     return host.dial(port, timeoutMs === undefined ? {} : { timeoutMs });
   const listener = await host.listen(port);
+  process.stderr.write(`gcsctl vsock: listening on ${invocation.path}_${port}\n`);
   if (timeoutMs === undefined) return acceptOnce(listener);
   const deadline = new AbortController();
   const tooLate = new TransportError('timeout', `nobody dialed port ${port} in time`, {
