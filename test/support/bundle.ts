@@ -32,6 +32,8 @@ export interface SpecOptions {
   resources?: OciLinuxResources;
   cgroupsPath?: string;
   annotations?: Record<string, string>;
+  /** Of the OCI runtime specification, e.g. `createRuntime`. */
+  hooks?: Record<string, { path: string; args?: string[] }[]>;
 }
 
 /** Docker's default set; the test machine may hold no more than this and CAP_SYS_ADMIN. */
@@ -124,6 +126,7 @@ export function makeSpec(options: SpecOptions): OciSpec {
     hostname: options.hostname ?? 'test',
     mounts: [...mounts, ...(options.mounts ?? [])],
     ...(options.annotations && { annotations: options.annotations }),
+    ...(options.hooks && { hooks: options.hooks }),
     linux: {
       namespaces: namespacesOf(options),
       resources: options.resources ?? {},

@@ -75,6 +75,7 @@ export class RuntimeLab {
   readonly #cgroup = `/gcs-test-${process.pid}-${Date.now().toString(36)}`;
   #bundles = 0;
   #before: Census | undefined;
+  #watched = 0;
 
   constructor(name: 'runc' | 'crun') {
     this.program = name === 'crun' ? crunIn(this.directory) : name;
@@ -132,6 +133,7 @@ export class RuntimeLab {
   count(): void {
     this.complaints.length = 0;
     this.runtime = this.runtimeOf(this.program); // Knows nothing of what a failed test had.
+    this.#watched = this.reaper.watched;
     this.#before = takeCensus(this.#scope());
   }
 
@@ -144,11 +146,10 @@ export class RuntimeLab {
       const left = leftovers(before, takeCensus(this.#scope())).filter(
         (line) => !line.startsWith('state in /run/'),
       );
-      if (left.length === 0 && this.reaper.watched === 0) return;
+      const watched = this.reaper.watched - this.#watched;
+      if (left.length === 0 && watched <= 0) return;
       if (performance.now() < deadline) continue;
-      throw new Error(
-        `left behind:\n  ${[...left, `${this.reaper.watched} watched`].join('\n  ')}`,
-      );
+      throw new Error(`left behind:\n  ${[...left, `${watched} more watched`].join('\n  ')}`);
     }
   }
 
@@ -156,10 +157,15 @@ export class RuntimeLab {
     return { directories: [this.root, this.stateRoot], cgroups: this.cgroups };
   }
 
+  /** Has the runtime delete a container behind the agent's back. */
+  deleteByHand(id: string): void {
+    execFileSync(this.program, ['--root', this.stateRoot, 'delete', '--force', '--', id]);
+  }
+
   /** Deletes what a failed test has left, so that the next one begins clean. */
   async sweep(): Promise<void> {
     for (const { id } of await this.runtime.list()) {
-      execFileSync(this.program, ['--root', this.stateRoot, 'delete', '--force', '--', id]);
+      this.deleteByHand(id);
     }
     for (const name of namesIn(this.root)) rmSync(join(this.root, name), { recursive: true });
   }

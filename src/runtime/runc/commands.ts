@@ -4,6 +4,7 @@ import { hasCode } from '../../os/errors.ts';
 import type { Child, ExitStatus } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
 import type { ContainerId } from '../runtime.ts';
+import { untilEnded } from './cancel.ts';
 import { ErrorLog, errorsInLog, lastLine } from './error-log.ts';
 import { commandError } from './errors.ts';
 import type { RuntimeProgram } from './program.ts';
@@ -25,6 +26,8 @@ export interface Command {
   input?: string;
   /** Return what it prints. */
   output?: boolean;
+  /** Aborted: the command is killed after a grace time, and has failed. */
+  signal?: AbortSignal;
 }
 
 /** Runs the OCI runtime's program. */
@@ -117,7 +120,7 @@ export class RuntimeCommands {
       [stdin?.fd ?? null, stdout?.fd ?? null, stderr.fd],
       log?.path,
     );
-    const status = await child.exited;
+    const { status } = await untilEnded(this.#reaper, child, command.signal);
     if (!succeeded(status)) throw this.#failure(command, status, stderr, log);
     return stdout === undefined ? '' : wholeOutput(command, stdout);
   }

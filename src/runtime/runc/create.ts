@@ -8,6 +8,9 @@ import { launch } from './launch.ts';
 import { makeDirectoryInRoot } from './rootfs-directory.ts';
 import type { RuncServices } from './services.ts';
 
+/** A runtime that hung in `create` may hang in `delete` as well. */
+const undoLimitMs = 5_000;
+
 /**
  * Creates a container, step by step; each step that leaves something behind says how it is
  * undone, and a failure undoes them in the opposite order.
@@ -107,7 +110,8 @@ function memoryRemark(
 async function deleteAgain(services: RuncServices, id: CreateOptions['id'], end: CommandEnd) {
   const { commands, logger } = services;
   try {
-    await commands.run({ operation: 'delete', args: ['--force', '--', id], id });
+    const signal = AbortSignal.timeout(undoLimitMs);
+    await commands.run({ operation: 'delete', args: ['--force', '--', id], id, signal });
   } catch (error) {
     logger.warning('a failed create could not be undone', { container: id, error });
   }
