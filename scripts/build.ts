@@ -1,0 +1,99 @@
+/**
+ * Builds what bin/gcs and bin/gcsctl run: one file per program, and the code cache that saves the
+ * agent compiling it at every start.
+ */
+import { copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type Metafile } from 'esbuild';
+import { makeCodeCache } from './code-cache.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const OUT = join(ROOT, 'build');
+
+interface Program {
+  name: 'gcs' | 'gcsctl';
+  entry: string;
+  /** Packages that may only be reached through import(): evaluating them costs more than the whole start. */
+  lazy: readonly string[];
+}
+
+const PROGRAMS: readonly Program[] = [
+  {
+    name: 'gcs',
+    entry: 'src/main.ts',
+    lazy: ['execa', 'protobufjs', 'vscode-jsonrpc', '@bufbuild/protobuf'],
+  },
+  { name: 'gcsctl', entry: 'src/cli/gcsctl.ts', lazy: ['protobufjs', 'vscode-jsonrpc'] },
+];
+
+async function bundle(program: Program): Promise<Metafile> {
+  const result = await build({
+    absWorkingDir: ROOT,
+    entryPoints: [program.entry],
+    outfile: join(OUT, `${program.name}.cjs`),
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node24',
+    // Names stay as they are, so that a stack trace of a guest can be read.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    sourcemap: 'external',
+    metafile: true,
+    logLevel: 'warning',
+    // What stays outside (builtins) is required, not imported: no ESM loader in the agent.
+    supported: { 'dynamic-import': false },
+    define: {
+      'import.meta.url': '__bundleUrl',
+      'import.meta.dirname': '__dirname',
+      'import.meta.filename': '__filename',
+    },
+    banner: { js: 'var __bundleUrl=require("node:url").pathToFileURL(__filename).href;' },
+  });
+  return result.metafile;
+}
+
+/** The shortest chain of static imports from `entry` to a package, undefined when there is none. */
+function staticPath(metafile: Metafile, entry: string, packageName: string): string[] | undefined {
+  const from = new Map<string, string | undefined>([[entry, undefined]]);
+  for (const path of from.keys()) {
+    if (path.includes(`node_modules/${packageName}/`)) {
+      const chain: string[] = [];
+      for (let step: string | undefined = path; step; step = from.get(step)) chain.unshift(step);
+      return chain;
+    }
+    for (const imported of metafile.inputs[path]?.imports ?? []) {
+      if (imported.kind === 'dynamic-import' || imported.external) continue;
+      if (!from.has(imported.path)) from.set(imported.path, path);
+    }
+  }
+  return undefined;
+}
+
+function requireLazy(program: Program, metafile: Metafile): void {
+  for (const name of program.lazy) {
+    const chain = staticPath(metafile, program.entry, name);
+    if (chain) {
+      throw new Error(
+        `${program.name} evaluates ${name} at start; use import() in:\n  ${chain.join('\n  → ')}`,
+      );
+    }
+  }
+}
+
+mkdirSync(OUT, { recursive: true });
+copyFileSync(join(ROOT, 'scripts/start.cjs'), join(OUT, 'start.cjs'));
+for (const program of PROGRAMS) {
+  const started = performance.now();
+  const file = join(OUT, `${program.name}.cjs`);
+  requireLazy(program, await bundle(program));
+  rmSync(join(OUT, `${program.name}.cache`), { force: true });
+  await makeCodeCache(OUT, program.name);
+  const size = (path: string) => `${Math.ceil(statSync(path).size / 1024)} KiB`;
+  const cache = join(OUT, `${program.name}.cache`);
+  console.log(
+    `build/${program.name}.cjs ${size(file)}, code cache ${existsSync(cache) ? size(cache) : 'none'} ` +
+      `(${Math.round(performance.now() - started)} ms)`,
+  );
+}

@@ -1,0 +1,45 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { pinnedNode, ROOT } from './npm-packages.mjs';
+import { SetupError } from './progress.mjs';
+
+const OUTPUTS = [
+  'build/native/gcs_native.node.stamp',
+  'build/gcs.cjs',
+  'build/gcs.cache',
+  'build/gcsctl.cjs',
+  'build/gcsctl.cache',
+];
+const SOURCES = ['src', 'native', 'scripts', 'package-lock.json'];
+
+/** Time of the latest change below a path; directories count, for files that went away. */
+function newest(path) {
+  const { mtimeMs } = statSync(path);
+  if (!statSync(path).isDirectory()) return mtimeMs;
+  return readdirSync(path).reduce((latest, name) => {
+    if (name.endsWith('.test.ts')) return latest;
+    return Math.max(latest, newest(join(path, name)));
+  }, mtimeMs);
+}
+
+function upToDate() {
+  const outputs = OUTPUTS.map((path) => join(ROOT, path));
+  if (!outputs.every((path) => existsSync(path))) return false;
+  const changed = Math.max(...SOURCES.map((path) => newest(join(ROOT, path))));
+  // The addon is compiled again only when its digest changes: the bundles tell the last build.
+  return outputs.slice(1).every((path) => statSync(path).mtimeMs >= changed);
+}
+
+export function ensureBuilt(progress) {
+  if (upToDate()) {
+    progress.fine('build', 'up to date');
+    return;
+  }
+  progress.work('build', 'the native addon and the bundles', () => {
+    for (const script of ['scripts/build-native.ts', 'scripts/build.ts']) {
+      const result = spawnSync(pinnedNode(), [join(ROOT, script)], { cwd: ROOT, stdio: 'inherit' });
+      if (result.status !== 0) throw new SetupError(`${script} failed; its own message is above`);
+    }
+  });
+}

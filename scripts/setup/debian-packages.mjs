@@ -1,0 +1,60 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { SetupError } from './progress.mjs';
+
+/** Debian package → the file that shows it is there, on any distribution. */
+const NEEDED = [
+  { name: 'runc', command: 'runc' },
+  // A second OCI runtime: the tests run containers with both.
+  { name: 'crun', command: 'crun' },
+  { name: 'busybox-static', command: 'busybox' },
+  { name: 'gcc', command: 'gcc' },
+  { name: 'libc6-dev', file: '/usr/include/stdio.h' },
+];
+
+const DIRECTORIES = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'];
+
+function present({ command, file }) {
+  if (file) return existsSync(file);
+  return DIRECTORIES.some((directory) => existsSync(join(directory, command)));
+}
+
+function apt(args) {
+  console.log(`$ apt-get ${args.join(' ')}`);
+  const result = spawnSync('apt-get', args, {
+    stdio: 'inherit',
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  });
+  return result.status === 0;
+}
+
+function haveLists() {
+  const directory = '/var/lib/apt/lists';
+  return existsSync(directory) && readdirSync(directory).some((name) => /_Packages/.test(name));
+}
+
+function install(names) {
+  const packages = ['install', '-y', '--no-install-recommends', ...names];
+  // Lists that are there are tried first: fetching them anew takes longer than most installs.
+  if (haveLists() && apt(packages)) return;
+  if (apt(['update']) && apt(packages)) return;
+  throw new SetupError(
+    `apt-get could not install ${names.join(' ')} (its own message is above). ` +
+      'Is there a network, and a mirror in /etc/apt? Installed by hand they do as well.',
+  );
+}
+
+export function ensureDebianPackages(progress) {
+  const missing = NEEDED.filter((entry) => !present(entry)).map((entry) => entry.name);
+  if (missing.length === 0) {
+    progress.fine('packages', NEEDED.map((entry) => entry.name).join(' '));
+    return;
+  }
+  if (!present({ command: 'apt-get' })) {
+    throw new SetupError(
+      `this machine has no apt-get. Install what Debian calls ${missing.join(', ')} by hand.`,
+    );
+  }
+  progress.work('packages', `installing ${missing.join(' ')}`, () => install(missing));
+}
