@@ -14,12 +14,18 @@ function codeOf(text: string): string | undefined {
 }
 
 describe('parseContainerId', () => {
-  it.each(['a', '0', 'A_b+c-d.e', '...', '.hidden', '-', 'f'.repeat(64), 'x'.repeat(255)])(
-    'accepts %j',
-    (id) => {
-      expect(parseContainerId(id)).toBe(id);
-    },
-  );
+  it.each([
+    'a',
+    '0',
+    'A_b+c-d.e',
+    '...',
+    '.hidden',
+    '-',
+    'f'.repeat(64),
+    'x'.repeat(255),
+  ])('accepts %j', (id) => {
+    expect(parseContainerId(id)).toBe(id);
+  });
 
   it.each([
     '',
