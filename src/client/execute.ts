@@ -3,7 +3,13 @@ import { NULL_CONTAINER_ID } from '../bridge/message-types.ts';
 import type { GuestBridge, RpcOptions } from './bridge.ts';
 import { BridgeError } from './errors.ts';
 import { GuestProcess } from './process.ts';
-import type { StdioEndpoint, StdioListeners, StreamName, StreamOptions } from './stdio.ts';
+import type {
+  ProcessStreams,
+  StdioEndpoint,
+  StdioListeners,
+  StreamName,
+  StreamOptions,
+} from './stdio.ts';
 
 /** Milliseconds between the reply and the last accept: a guest has dialed everything before it replies. */
 const DIALED_WITHIN_MS = 5000;
@@ -49,7 +55,7 @@ export async function execute(
   );
   const pid = reply.ProcessId;
   if (pid === undefined) throw bridge.breach('the reply to ExecuteProcess has no ProcessId');
-  const connected = await connect(bridge, listeners);
+  const connected = await connect(bridge, listeners, { pid, containerId });
   const process = new GuestProcess(bridge, { pid, containerId }, connected);
   // Asked for at once, as hcsshim does: a guest keeps the code of an exec until somebody had it.
   void process.exited;
@@ -76,13 +82,18 @@ async function listen(
   return context.stdio.listen(streams);
 }
 
-async function connect(bridge: GuestBridge, listeners: StdioListeners | undefined) {
+async function connect(
+  bridge: GuestBridge,
+  listeners: StdioListeners | undefined,
+  identity: { pid: number; containerId: string | null },
+): Promise<ProcessStreams> {
   if (listeners === undefined) return {};
   try {
     return await listeners.connected(DIALED_WITHIN_MS);
-  } catch (error) {
-    if (error instanceof BridgeError && error.code === 'protocol')
-      throw bridge.breach(error.message);
-    throw error;
+  } catch (cause) {
+    const what = cause instanceof BridgeError ? bridge.breach(cause.message) : cause;
+    // Where the bridge outlives the breach, so would a process that nobody holds.
+    await new GuestProcess(bridge, identity)[Symbol.asyncDispose]();
+    throw what;
   }
 }

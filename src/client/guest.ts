@@ -88,8 +88,7 @@ export class GuestClient implements AsyncDisposable {
    */
   static async accept(transport: Transport, options: ConnectOptions = {}): Promise<GuestClient> {
     return connect(options, async (signal) => {
-      await using listener = await transport.listen(BRIDGE_PORT);
-      const connection = await listener.accept({ signal });
+      const connection = await acceptBridge(transport, signal);
       return GuestClient.#negotiated(connection.stream(), transport, options, signal);
     });
   }
@@ -290,6 +289,12 @@ async function connect<T>(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Takes one connection and listens no more, as hosts do. */
+async function acceptBridge(transport: Transport, signal: AbortSignal): Promise<Connection> {
+  await using listener = await transport.listen(BRIDGE_PORT);
+  return await listener.accept({ signal });
 }
 
 async function dialBridge(transport: Transport, signal: AbortSignal): Promise<Connection> {

@@ -17,6 +17,8 @@ export class OutputStream extends Readable {
   constructor(connection: Duplex) {
     super();
     this.#connection = connection;
+    // A lost guest must not end a host that happens not to read: readers still get the error.
+    this.on('error', () => {});
     connection.on('data', (chunk: Buffer) => {
       if (this.#ended) return;
       this.#restartQuiet();

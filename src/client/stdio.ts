@@ -118,7 +118,7 @@ export class StdioListeners implements Disposable {
     const missing = [...this.#listeners.keys()].filter((name) => !this.#connections.has(name));
     return new BridgeError(
       'protocol',
-      `the guest reported the process as started without dialing its ${missing.join(' and ')}`,
+      `it reported a process as started without dialing its ${missing.join(' and ')}`,
     );
   }
 }
