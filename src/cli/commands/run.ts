@@ -62,7 +62,7 @@ export const runCommand = defineCommand({
       values.host === undefined
         ? await openPrivate(agent, io, abort.signal)
         : await openStanding(connection, io, abort.signal);
-    return runContainer(session, plan, {
+    return await runContainer(session, plan, {
       keep: !values.rm,
       stdin: values.interactive,
       signals,
@@ -96,7 +96,7 @@ async function runContainer(
   if (interrupted !== undefined) throw interrupted;
   const init = await container.start({ stdin }, { signal: abort.signal });
   if (keep) new HostState(path).save(plan.id, { terminal: plan.terminal, pid: init.pid });
-  return attachInit(container, init, { terminal: plan.terminal, signals, io });
+  return await attachInit(container, init, { terminal: plan.terminal, signals, io });
 }
 
 /** Attaches to a container's init; the last resort against it is SIGKILL for the container. */

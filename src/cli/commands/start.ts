@@ -44,7 +44,7 @@ export const startCommand = defineCommand({
       : { stdin: interactive };
     const init = await container.start(streams, { signal: abort.signal });
     state.save(id, { terminal, pid: init.pid });
-    if (!detach) return attachInit(container, init, { terminal, signals, io });
+    if (!detach) return await attachInit(container, init, { terminal, signals, io });
     if (values.json) printJson(io, { id, pid: init.pid });
     else io.stdout.write(`${init.pid}\n`);
     return EXIT_OK;
