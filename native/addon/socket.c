@@ -40,6 +40,17 @@ GCS_FUNCTION(connect_vsock) {
   return gcs_result(env, connect(fd, (struct sockaddr *)&address, sizeof address));
 }
 
+// The CID of the machine at the other end of a vsock connection.
+GCS_FUNCTION(vsock_peer_cid) {
+  ARGUMENTS(1);
+  INT_ARG(fd, 0);
+  struct sockaddr_vm address = {0};
+  socklen_t size = sizeof address;
+  if (getpeername(fd, (struct sockaddr *)&address, &size) < 0) return gcs_result(env, -1);
+  if (address.svm_family != AF_VSOCK) return gcs_number(env, -EAFNOSUPPORT);
+  return gcs_number(env, address.svm_cid);
+}
+
 // False with errno set (and no exception) when the path does not fit into sun_path with its NUL.
 static bool unix_address(const char *path, struct sockaddr_un *address) {
   size_t length = strlen(path);
@@ -211,7 +222,8 @@ GCS_FUNCTION(send_fds) {
 void init_socket(napi_env env, napi_value exports) {
   static const gcs_export table[] = {
       {"socket", stream_socket},       {"bindVsock", bind_vsock},
-      {"connectVsock", connect_vsock}, {"bindUnix", bind_unix},
+      {"connectVsock", connect_vsock}, {"vsockPeerCid", vsock_peer_cid},
+      {"bindUnix", bind_unix},
       {"connectUnix", connect_unix},   {"probeUnix", probe_unix},
       {"listen", listen_socket},
       {"accept", accept_socket},       {"socketError", socket_error},

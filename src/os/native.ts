@@ -41,6 +41,7 @@ export interface NativeAddon {
   socket(family: number): number;
   bindVsock(fd: number, cid: number, port: number): number;
   connectVsock(fd: number, cid: number, port: number): number;
+  vsockPeerCid(fd: number): number;
   bindUnix(fd: number, path: string): number;
   connectUnix(fd: number, path: string): number;
   /** Whether somebody has bound the socket file: -ECONNREFUSED nobody, -EPROTOTYPE a stream socket. The first argument is not used. */

@@ -95,6 +95,11 @@ export function connectVsock(cid: number, port: number, options: ConnectOptions 
   return connecting(AF_VSOCK, `vsock ${cid}:${port}`, start, options);
 }
 
+/** CID of the machine at the other end of a connected AF_VSOCK socket (getpeername(2)). OsError EAFNOSUPPORT for a socket of another family. */
+export function vsockPeerCid(fd: Fd): number {
+  return check('getpeername', native().vsockPeerCid(fd.raw));
+}
+
 /** Non-blocking connect to a unix stream socket. Paths longer than sun_path (107 bytes) are reached through /proc/self/fd. */
 export function connectUnix(path: string, options: ConnectOptions = {}): Promise<Fd> {
   const start = (raw: number): number =>

@@ -142,10 +142,15 @@ describe('the answer to CONNECT', () => {
     await expect(asking('')).rejects.toMatchObject({ code: 'refused', port: 7 });
   });
 
-  it.each(['OK\n', 'OK x\n', 'KO 1\n', 'OK 1', '\n', 'OK 12345678901\n', 'x'.repeat(500)])(
-    'breaks the convention as %j',
-    async (answer) => {
-      await expect(asking(answer)).rejects.toMatchObject({ code: 'protocol', port: 7 });
-    },
-  );
+  it.each([
+    'OK\n',
+    'OK x\n',
+    'KO 1\n',
+    'OK 1',
+    '\n',
+    'OK 12345678901\n',
+    'x'.repeat(500),
+  ])('breaks the convention as %j', async (answer) => {
+    await expect(asking(answer)).rejects.toMatchObject({ code: 'protocol', port: 7 });
+  });
 });

@@ -52,18 +52,21 @@ function asking(): { guest: Fd; host: Fd } {
   return { guest, host };
 }
 
-it.each(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'ECONNABORTED'] as const)(
-  'goes on accepting after %s',
-  async (name) => {
-    const { guest, host } = asking();
-    using _host = host;
-    const { queue, server, failures } = serve(scripted(errno[name], guest));
-    using _server = server;
-    using connection: Connection = await queue.accept();
-    expect(connection.port).toBe(5);
-    expect(failures).toEqual([]);
-  },
-);
+it.each([
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
+  'ENOMEM',
+  'ECONNABORTED',
+] as const)('goes on accepting after %s', async (name) => {
+  const { guest, host } = asking();
+  using _host = host;
+  const { queue, server, failures } = serve(scripted(errno[name], guest));
+  using _server = server;
+  using connection: Connection = await queue.accept();
+  expect(connection.port).toBe(5);
+  expect(failures).toEqual([]);
+});
 
 it('drops the peer that has been silent longest when there is no descriptor left', async () => {
   const [silent, silentPeer] = socketPair();

@@ -20,18 +20,23 @@ describe('the value of -transport', () => {
     expect(parseTransport('hybrid:v.sock')).toEqual({ kind: 'hybrid', path: resolve('v.sock') });
   });
 
-  it.each(['', 'hybrid', 'VSOCK', 'vsock ', 'unix:/x', 'hybrid/:x'])(
-    'refuses %j and lists the choices',
-    (text) => {
-      expect(() => parseTransport(text)).toThrow(TransportSyntaxError);
-      expect(() => parseTransport(text)).toThrow('vsock | hybrid:PATH | stdio | dev-null');
-    },
-  );
+  it.each([
+    '',
+    'hybrid',
+    'VSOCK',
+    'vsock ',
+    'unix:/x',
+    'hybrid/:x',
+  ])('refuses %j and lists the choices', (text) => {
+    expect(() => parseTransport(text)).toThrow(TransportSyntaxError);
+    expect(() => parseTransport(text)).toThrow('vsock | hybrid:PATH | stdio | dev-null');
+  });
 
-  it.each(['hybrid:', 'hybrid:/run/', 'hybrid:/a\0b'])(
-    'refuses %j, which names no file',
-    (text) => {
-      expect(() => parseTransport(text)).toThrow('path of a unix socket');
-    },
-  );
+  it.each([
+    'hybrid:',
+    'hybrid:/run/',
+    'hybrid:/a\0b',
+  ])('refuses %j, which names no file', (text) => {
+    expect(() => parseTransport(text)).toThrow('path of a unix socket');
+  });
 });

@@ -153,6 +153,49 @@ describe('listening over AF_VSOCK', () => {
     await expect(transport.listen(9)).rejects.toMatchObject({ code, port: 9 });
   });
 
+  it('closes what comes from anywhere but the host and accepts on', async () => {
+    const [first, firstPeer] = socketPair();
+    const [second, secondPeer] = socketPair();
+    using _firstPeer = firstPeer;
+    using _secondPeer = secondPeer;
+    const arrivals = [first, second];
+    const transport = new VsockTransport({
+      system: {
+        listen: () => ({
+          accept: async () => arrivals.shift() ?? Promise.reject(new OsError('accept4', 9)),
+          close: () => {},
+          [Symbol.dispose]: () => {},
+        }),
+        // A container over loopback, then the host.
+        peerCid: (fd) => (fd === first ? 1 : VMADDR_CID_HOST),
+      },
+    });
+    using connection = await (await transport.listen(9)).accept();
+    expect(first.open).toBe(false);
+    using fd = connection.takeFd();
+    expect(fd).toBe(second);
+  });
+
+  it('fails an accept whose peer cannot be told, and closes it', async () => {
+    const [ours, theirs] = socketPair();
+    using _theirs = theirs;
+    const transport = new VsockTransport({
+      system: {
+        listen: () => ({
+          accept: async () => ours,
+          close: () => {},
+          [Symbol.dispose]: () => {},
+        }),
+      },
+    });
+    // A unix socket has no CID.
+    const accept = (await transport.listen(9)).accept();
+    await expect(accept).rejects.toMatchObject({
+      cause: expect.objectContaining({ syscall: 'getpeername', code: 'EAFNOSUPPORT' }),
+    });
+    expect(ours.open).toBe(false);
+  });
+
   it('passes over a connection that was gone before it was accepted', async () => {
     const results = [errno.ECONNABORTED, errno.EMFILE];
     const { transport } = listening(async () => {

@@ -2,7 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
 import type { ConnectOptions, FdListener } from '../os/socket.ts';
-import { connectVsock, listenVsock, VMADDR_CID_ANY, VMADDR_CID_HOST } from '../os/socket.ts';
+import {
+  connectVsock,
+  listenVsock,
+  VMADDR_CID_ANY,
+  VMADDR_CID_HOST,
+  vsockPeerCid,
+} from '../os/socket.ts';
 import { FdConnection } from './connection.ts';
 import { checkPort, failure, transportFailure } from './failure.ts';
 import { PendingDials } from './pending-dials.ts';
@@ -13,12 +19,13 @@ import type { Connection, DialOptions, Listener, Port, Transport } from './trans
 export interface VsockSystem {
   connect(cid: number, port: Port, options: ConnectOptions): Promise<Fd>;
   listen(cid: number, port: Port): FdListener;
+  peerCid(fd: Fd): number;
   /** Resolves after `milliseconds`; rejects with the signal's reason. */
   pause(milliseconds: number, signal: AbortSignal): Promise<void>;
 }
 
 export interface VsockOptions {
-  /** Context ID that dial() reaches; default the host, VMADDR_CID_HOST. */
+  /** Context ID of the machine at the other end; default the host, VMADDR_CID_HOST. */
   cid?: number;
   system?: Partial<VsockSystem>;
 }
@@ -27,7 +34,11 @@ export interface VsockOptions {
 const ATTEMPTS = 10;
 const RETRY_MS = 100;
 
-/** AF_VSOCK, see vsock(7): dials the host and listens on any CID of this machine. */
+/**
+ * AF_VSOCK, see vsock(7): dials the host and listens on any CID of this machine. Connections from
+ * anywhere but the host are closed: the guest's own containers can reach its ports over loopback,
+ * and other machines may be routed to them, but neither is the host.
+ */
 export class VsockTransport implements Transport {
   readonly name = 'vsock';
   readonly #cid: number;
@@ -38,7 +49,13 @@ export class VsockTransport implements Transport {
 
   constructor(options: VsockOptions = {}) {
     this.#cid = options.cid ?? VMADDR_CID_HOST;
-    this.#system = { connect: connectVsock, listen: listenVsock, pause, ...options.system };
+    this.#system = {
+      connect: connectVsock,
+      listen: listenVsock,
+      peerCid: vsockPeerCid,
+      pause,
+      ...options.system,
+    };
   }
 
   async dial(port: Port, options: DialOptions = {}): Promise<Connection> {
@@ -56,7 +73,8 @@ export class VsockTransport implements Transport {
     try {
       const sockets = this.#system.listen(VMADDR_CID_ANY, port);
       const forget = (closed: Listener) => this.#listeners.delete(closed);
-      const listener = new SocketListener(sockets, port, this.name, forget);
+      const admits = (fd: Fd) => this.#system.peerCid(fd) === this.#cid;
+      const listener = new SocketListener(sockets, port, this.name, forget, admits);
       this.#listeners.add(listener);
       return listener;
     } catch (error) {
