@@ -1,0 +1,203 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BridgeError, GuestError } from '../client/errors.ts';
+import { statisticsRows } from './commands/stats.ts';
+import { commands } from './commands.ts';
+import { CliError, Interrupted, UsageError } from './exit-codes.ts';
+import { tellFailure } from './failures.ts';
+import { main } from './gcsctl.ts';
+import { HostState } from './host-state.ts';
+import type { Io } from './io.ts';
+
+class Sink extends Writable {
+  text = '';
+
+  override _write(chunk: Buffer, _encoding: string, callback: () => void): void {
+    this.text += chunk.toString();
+    callback();
+  }
+}
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'gcsctl-test-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+async function gcsctl(...argv: string[]) {
+  const stdout = new Sink();
+  const stderr = new Sink();
+  const io: Io = { stdin: Readable.from([]), stdout, stderr, env: {}, cwd: directory };
+  const code = await main(argv, io);
+  return { code, out: stdout.text, err: stderr.text };
+}
+
+describe('help', () => {
+  it('lists every command with its summary and the exit codes', async () => {
+    const { code, out } = await gcsctl('--help');
+    expect(code).toBe(0);
+    for (const { name, summary } of commands) {
+      expect(out).toContain(name);
+      expect(out).toContain(summary);
+    }
+    expect(out).toContain('vsock');
+    expect(out).toMatch(/125 .*gcsctl, the agent/);
+  });
+
+  it('without a command goes to stderr, for it was not asked for', async () => {
+    expect(await gcsctl()).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringContaining('Usage:'),
+    });
+  });
+
+  it.each(
+    commands.map((command) => [command.name, command] as const),
+  )('of %s has usage, every option, examples that parse and exit codes', async (name, command) => {
+    const { code, out } = await gcsctl(name, '--help');
+    expect(code).toBe(0);
+    expect(out).toContain(`Usage: gcsctl ${name}`);
+    for (const [option, spec] of Object.entries(command.options)) {
+      expect(out).toContain(`--${option}`);
+      expect(spec.help).not.toBe('');
+    }
+    expect(out).toContain('Exit codes:');
+    expect(command.examples.length).toBeGreaterThan(0);
+    for (const [example] of command.examples) {
+      const [first] = example.split(' ');
+      expect(first).toBe(name);
+    }
+    expect(await gcsctl('help', name)).toEqual({ code, out, err: '' });
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(110);
+  });
+
+  it('has no short letter twice in a command', () => {
+    for (const command of commands) {
+      const letters = Object.values(command.options).flatMap((spec) => spec.short ?? []);
+      expect(new Set(letters).size, command.name).toBe(letters.length);
+    }
+  });
+});
+
+describe('a wrong command line', () => {
+  it.each([
+    [['rnu'], 'unknown command "rnu", did you mean "run"?'],
+    [['frobnicate'], 'unknown command "frobnicate"\n'],
+    [['run', '--rotfs', 'x', 'sh'], 'unknown option --rotfs, did you mean --rootfs?'],
+    [['run', 'sh'], 'give either --bundle DIR or --rootfs DIR'],
+    [['run', '--rootfs', 'x', '--no-rm', 'sh'], '--no-rm needs --host'],
+    [['run', '--host', 'h', '--runtime', 'crun', '--rootfs', 'x', 'sh'], '--runtime is for'],
+    [['exec', 'web'], 'the COMMAND to run is missing'],
+    [['exec'], 'the ID of the container is missing'],
+    [['wait'], 'the ID of the container is missing'],
+    [['ps', 'a', 'b'], 'unexpected argument "b"'],
+    [['ping', 'x'], 'unexpected argument "x"'],
+    [['kill', '-s', 'NOPE', 'web'], 'no signal is called "NOPE"'],
+    [['update', 'web'], 'nothing to change'],
+    [['start', '-di', 'web'], 'exclude each other'],
+    [['start', '--json', 'web'], '--json goes with --detach'],
+    [['ping', '--host', 'x'.repeat(200)], '--host: a path of at most'],
+  ])('%j exits with 2 and says why', async (argv, message) => {
+    const { code, out, err } = await gcsctl(...argv);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toContain(message);
+    expect(err).toContain('--help');
+  });
+});
+
+describe('without an agent', () => {
+  it('says where it listened and how to start one, and leaves nothing', async () => {
+    const path = join(directory, 'v');
+    const { code, err } = await gcsctl('ping', '--host', path, '--timeout', '0.1');
+    expect(code).toBe(125);
+    expect(err).toContain(`no agent dialed ${path}_1073741824 within 0.1 s`);
+    expect(err).toContain(`gcsctl agent --host ${path}`);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('says which directory is missing', async () => {
+    const path = join(directory, 'missing/v');
+    const { code, err } = await gcsctl('ps', 'web', '--host', path);
+    expect(code).toBe(125);
+    expect(err).toContain(`${join(directory, 'missing')} does not exist`);
+  });
+});
+
+describe('failures', () => {
+  const refusal = (message: string) =>
+    new GuestError({ hresult: 0x80004005, request: 'Create', message, records: [] });
+
+  it.each([
+    ['exec: "/no": stat /no: no such file or directory', 127],
+    ['exec: "no": executable file not found in $PATH', 127],
+    ['failed to call Start for external process: fork/exec /no: no such file or directory', 127],
+    ['executable file `no` not found in $PATH: No such file or directory', 127],
+    ['exec: "/etc/passwd": permission denied', 126],
+    ['exec: "/etc": is a directory', 126],
+    ['exec /x: exec format error: executable', 126],
+    ['invalid rootfs: stat /x: no such file or directory', 125],
+    ['anything else', 125],
+  ])('the refusal "%s" exits with %d', (message, code) => {
+    const told = tellFailure(refusal(message), 'run');
+    expect(told?.exitCode).toBe(code);
+    expect(told?.text).toContain(message);
+    expect(told?.text).toContain('E_FAIL, 0x80004005');
+  });
+
+  it('have an exit code each', () => {
+    expect(tellFailure(new UsageError('x'), 'run')?.exitCode).toBe(2);
+    expect(tellFailure(new CliError('x'), 'run')?.exitCode).toBe(125);
+    expect(tellFailure(new Interrupted('SIGTERM', 15), 'run')?.exitCode).toBe(143);
+    expect(tellFailure(new BridgeError('lost', 'x'), 'run')?.exitCode).toBe(125);
+    expect(tellFailure(new TypeError('x'), 'run')).toBeUndefined();
+  });
+
+  it('of the clean-up come after the first one', () => {
+    const both = new SuppressedError(new CliError('second'), new Interrupted('SIGINT', 2));
+    expect(tellFailure(both, 'run')).toEqual({
+      exitCode: 130,
+      text: 'gcsctl: interrupted by SIGINT\ngcsctl: second',
+    });
+  });
+});
+
+describe('what commands tell each other about a container', () => {
+  it('is kept beside the socket under a name that cannot leave it', () => {
+    const state = new HostState(join(directory, 'v'));
+    expect(state.load('a')).toBeUndefined();
+    state.save('../a', { terminal: true });
+    state.save('b', { terminal: false, pid: 7 });
+    expect(readdirSync(directory)).toEqual(['v.containers']);
+    expect(state.load('../a')).toEqual({ terminal: true });
+    expect(state.load('b')).toEqual({ terminal: false, pid: 7 });
+    state.forget('b');
+    state.forget('b');
+    expect(state.load('b')).toBeUndefined();
+  });
+});
+
+describe('the table of statistics', () => {
+  it('shows figures of any size, and none for no limit', () => {
+    const rows = Object.fromEntries(
+      statisticsRows({
+        cpu: { usage: { total: 1_500_000_000 } },
+        memory: { usage: { usage: 10 * 1024 * 1024, max: 512, limit: 9223372036854771712n } },
+        pids: { current: 3, limit: 20 },
+      }),
+    );
+    expect(rows).toMatchObject({
+      cpu: '1.500 s',
+      'cpu, user': '0.000 s',
+      memory: '10.0 MiB',
+      'memory, most': '512 B',
+      'memory, limit': 'none',
+      processes: '3',
+      'processes, limit': '20',
+    });
+  });
+});
