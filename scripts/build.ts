@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Metafile } from 'esbuild';
 import { makeCodeCache } from './code-cache.ts';
+import { lazyBuiltins } from './lazy-builtins.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const OUT = join(ROOT, 'build');
@@ -41,6 +42,7 @@ async function bundle(program: Program): Promise<Metafile> {
     minifySyntax: true,
     sourcemap: 'external',
     metafile: true,
+    plugins: [lazyBuiltins],
     logLevel: 'warning',
     // What stays outside (builtins) is required, not imported: no ESM loader in the agent.
     supported: { 'dynamic-import': false },

@@ -4,7 +4,6 @@
 //
 //   node start.cjs PROGRAM [ARGUMENT…]      runs PROGRAM.cjs, with PROGRAM.cache when it fits
 const { readFileSync } = require('node:fs');
-const { createRequire } = require('node:module');
 const { join } = require('node:path');
 const { Script } = require('node:vm');
 
@@ -34,7 +33,8 @@ function run({ filename, script }) {
   const module = { exports: {}, filename };
   script.runInThisContext()(
     module.exports,
-    createRequire(filename),
+    // Of this file, which lies beside the bundle: making another would load node:module.
+    require,
     module,
     filename,
     join(filename, '..'),
