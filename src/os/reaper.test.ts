@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { pipe } from './pipe.ts';
-import { processState } from './process.ts';
+import { type Child, processState } from './process.ts';
 import { Reaper } from './reaper.ts';
 
 const env = ['PATH=/usr/local/bin:/usr/bin:/bin'];
@@ -27,22 +27,31 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();
 }
 
-function shell(script: string): ReturnType<Reaper['spawn']> {
+function shell(script: string): Child {
   return reaper.spawn({ file: 'sh', args: ['sh', '-c', script], env, stdio: [null, null, 2] });
 }
 
-/** Runs a command that leaves a process behind, whose pid it writes. The parent has ended and was collected. */
-async function leaveBehind(script: string): Promise<number> {
+// Not a shell, which now and then collects its own background children.
+const FORK =
+  '$| = 1; if (!($pid = fork)) { open STDOUT, ">/dev/null"; exec "sh", "-c", $ARGV[0] } print $pid;';
+
+/** Starts a process with `FORK` in it, and returns the inner pid, which it writes. */
+function startParent(rest: string, script: string): { parent: Child; pid: number } {
   const { read, write } = pipe();
   using from = read;
   const parent = reaper.spawn({
-    file: 'sh',
-    args: ['sh', '-c', `(exec >/dev/null; ${script}) & echo $!`],
+    file: 'perl',
+    args: ['perl', '-e', `${FORK} close STDOUT; ${rest}`, script],
     env,
     stdio: [null, write.raw, 2],
   });
   write.close();
-  const pid = Number(readFileSync(from.raw, 'utf8'));
+  return { parent, pid: Number(readFileSync(from.raw, 'utf8')) };
+}
+
+/** Runs a command that leaves a process behind. The command has ended and was collected. */
+async function leaveBehind(script: string): Promise<number> {
+  const { parent, pid } = startParent('', script);
   expect(await parent.exited).toEqual({ kind: 'exited', code: 0 });
   return pid;
 }
@@ -113,17 +122,8 @@ describe('adopted processes', () => {
   });
 
   test('one whose parent still lives is collected when that parent leaves it to us', async () => {
-    const { read, write } = pipe();
-    using from = read;
     // The inner process dies at once; its parent never waits for it and lives until it is told.
-    const parent = reaper.spawn({
-      file: 'sh',
-      args: ['sh', '-c', 'sh -c "exit 43" >&2 & echo $!; exec >&-; exec sleep 1000'],
-      env,
-      stdio: [null, write.raw, 2],
-    });
-    write.close();
-    const pid = Number(readFileSync(from.raw, 'utf8'));
+    const { parent, pid } = startParent('sleep 1000', 'exit 43');
     const child = reaper.adopt(pid);
     await until(() => processState(pid) === 'Z');
     expect(ppid(pid)).toBe(parent.pid);
@@ -136,20 +136,7 @@ describe('adopted processes', () => {
   });
 
   test('one that its own parent collects still ends', async () => {
-    const { read, write } = pipe();
-    using from = read;
-    const parent = reaper.spawn({
-      file: 'sh',
-      args: [
-        'sh',
-        '-c',
-        'sh -c "kill -STOP \\$\\$; exit 44" >&2 & echo $!; exec >&-; wait; kill -STOP $$',
-      ],
-      env,
-      stdio: [null, write.raw, 2],
-    });
-    write.close();
-    const pid = Number(readFileSync(from.raw, 'utf8'));
+    const { parent, pid } = startParent('wait; sleep 1000', 'kill -STOP $$; exit 44');
     await until(() => processState(pid) === 'T');
     const child = reaper.adopt(pid);
     child.signal(18);
