@@ -30,19 +30,21 @@ function program(name: string, script: string): string {
 }
 
 describe('a runtime that cannot be run', () => {
-  it.each(['no-such-runtime', '/no/such/runtime', '/etc/passwd', '/tmp'])(
-    'is named with the remedy: %s',
-    async (name) => {
-      const runtime = lab.runtimeOf(name);
-      const failure = { name: 'RuntimeError', code: 'unavailable' };
-      await expect(runtime.version()).rejects.toMatchObject(failure);
-      await expect(runtime.list()).rejects.toThrow(/-runtime$/);
-      const bundle = lab.bundle({ args: ['true'] });
-      const create = runtime.create({ id: lab.id(), bundle, stdio: noStdio });
-      await expect(create).rejects.toMatchObject(failure);
-      expect(readdirSync(lab.root)).toEqual([]);
-    },
-  );
+  it.each([
+    'no-such-runtime',
+    '/no/such/runtime',
+    '/etc/passwd',
+    '/tmp',
+  ])('is named with the remedy: %s', async (name) => {
+    const runtime = lab.runtimeOf(name);
+    const failure = { name: 'RuntimeError', code: 'unavailable' };
+    await expect(runtime.version()).rejects.toMatchObject(failure);
+    await expect(runtime.list()).rejects.toThrow(/-runtime$/);
+    const bundle = lab.bundle({ args: ['true'] });
+    const create = runtime.create({ id: lab.id(), bundle, stdio: noStdio });
+    await expect(create).rejects.toMatchObject(failure);
+    expect(readdirSync(lab.root)).toEqual([]);
+  });
 
   it('is found again when it was moved to another directory of PATH', async () => {
     const [first, second] = [join(lab.directory, 'p1'), join(lab.directory, 'p2')];
@@ -80,20 +82,19 @@ describe('a cancelled create', () => {
     expect(readdirSync(lab.root)).toEqual([]);
   });
 
-  it.each([0, 1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 40, 60])(
-    'leaves nothing behind, cancelled %d ms into it',
-    async (ms) => {
-      const signal = AbortSignal.timeout(ms);
-      const outcome = await lab.create({ args: ['sleep', '1000'] }, { signal }).then(
-        (container) => container.delete({ force: true }).then(() => 'created'),
-        (error: Error) => error.name,
-      );
-      expect(['created', 'TimeoutError']).toContain(outcome);
-      // The id is free again.
-      const again = await lab.create({ args: ['true'] });
-      await again.delete();
-    },
-  );
+  it.each([
+    0, 1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 40, 60,
+  ])('leaves nothing behind, cancelled %d ms into it', async (ms) => {
+    const signal = AbortSignal.timeout(ms);
+    const outcome = await lab.create({ args: ['sleep', '1000'] }, { signal }).then(
+      (container) => container.delete({ force: true }).then(() => 'created'),
+      (error: Error) => error.name,
+    );
+    expect(['created', 'TimeoutError']).toContain(outcome);
+    // The id is free again.
+    const again = await lab.create({ args: ['true'] });
+    await again.delete();
+  });
 
   it('closes the terminal that had come already', async () => {
     const controller = new AbortController();
@@ -130,23 +131,22 @@ describe('a cancelled create', () => {
 });
 
 describe('a cancelled exec', () => {
-  it.each([0, 2, 5, 10, 15, 20, 25, 30, 40])(
-    'leaves no process behind, cancelled %d ms into it',
-    async (ms) => {
-      const container = await lab.create({ args: ['sleep', '1000'] });
-      await container.start();
-      const signal = AbortSignal.timeout(ms);
-      const process = await container
-        .exec({ process: execProcess(['sleep', '1000']), stdio: noStdio, signal })
-        .catch((error: Error) => error);
-      if (process instanceof Error) expect(process.name).toBe('TimeoutError');
-      else process.signal(9);
-      if (!(process instanceof Error)) await process.exited;
-      expect(await container.processes()).toHaveLength(1);
-      expect(readdirSync(join(lab.root, 'c'))).toHaveLength(2);
-      await container.delete({ force: true });
-    },
-  );
+  it.each([
+    0, 2, 5, 10, 15, 20, 25, 30, 40,
+  ])('leaves no process behind, cancelled %d ms into it', async (ms) => {
+    const container = await lab.create({ args: ['sleep', '1000'] });
+    await container.start();
+    const signal = AbortSignal.timeout(ms);
+    const process = await container
+      .exec({ process: execProcess(['sleep', '1000']), stdio: noStdio, signal })
+      .catch((error: Error) => error);
+    if (process instanceof Error) expect(process.name).toBe('TimeoutError');
+    else process.signal(9);
+    if (!(process instanceof Error)) await process.exited;
+    expect(await container.processes()).toHaveLength(1);
+    expect(readdirSync(join(lab.root, 'c'))).toHaveLength(2);
+    await container.delete({ force: true });
+  });
 });
 
 describe('a create that fails', () => {

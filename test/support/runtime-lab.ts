@@ -6,6 +6,11 @@ import { parseCgroupMounts } from '../../src/cgroup/hierarchy.ts';
 import { type LogFields, type Logger, silentLogger } from '../../src/log/logger.ts';
 import { Reaper } from '../../src/os/reaper.ts';
 import { parseContainerId } from '../../src/runtime/container-id.ts';
+import { Bookkeeping } from '../../src/runtime/runc/bookkeeping.ts';
+import { RuntimeCommands } from '../../src/runtime/runc/commands.ts';
+import { RuncContainer } from '../../src/runtime/runc/container.ts';
+import type { RuncProcess } from '../../src/runtime/runc/process.ts';
+import { RuntimeProgram } from '../../src/runtime/runc/program.ts';
 import { RuncRuntime } from '../../src/runtime/runc/runtime.ts';
 import type { ContainerId, ProcessStdio, RuntimeContainer } from '../../src/runtime/runtime.ts';
 import type { OciProcess } from '../../src/spec/oci.ts';
@@ -155,6 +160,27 @@ export class RuntimeLab {
 
   #scope() {
     return { directories: [this.root, this.stateRoot], cgroups: this.cgroups };
+  }
+
+  /** The same container as an agent sees it that cannot see its cgroup. */
+  withoutCgroup(container: RuntimeContainer): RuntimeContainer {
+    const { id, bundle, init, ownsPidNamespace } = container;
+    const { reaper, root, stateRoot } = this;
+    const program = new RuntimeProgram(this.program);
+    const services = {
+      reaper,
+      commands: new RuntimeCommands({ reaper, program, stateRoot, scratch: root }),
+      bookkeeping: new Bookkeeping(root),
+      logger: silentLogger,
+    };
+    return new RuncContainer(services, {
+      id,
+      bundle,
+      init: init as RuncProcess,
+      ownsPidNamespace,
+      cgroup: undefined,
+      onDeleted: () => {},
+    });
   }
 
   /** Has the runtime delete a container behind the agent's back. */
