@@ -22,7 +22,7 @@ export class ProcessPipes implements Disposable {
     try {
       for (const name of streamNames) {
         if (wanted[name] !== true && unused === 'dev-null') continue;
-        const { read, write } = pipe();
+        const { read, write } = pipe({ size: Number(process.env.PSZ ?? 65536) });
         const [mine, theirs] = name === 'stdin' ? [write, read] : [read, write];
         this.#process[name] = theirs;
         if (wanted[name] === true) this.#agent[name] = mine;

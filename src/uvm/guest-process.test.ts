@@ -123,6 +123,21 @@ test('signals after the end are "not found", resizes of a pipe process are refus
   expect(() => process.signal(15)).toThrow(expect.objectContaining({ code: 'process-not-found' }));
 });
 
+test('streams that are made later are there as soon as they are made', async () => {
+  const fake = fakeProcess();
+  const { session, drain } = fakeSession(true);
+  const later = Promise.withResolvers<StdioSession | undefined>();
+  const process = new GuestProcess(fake, later.promise);
+  expect(() => process.resize({ width: 1, height: 2 })).toThrow('is not a tty');
+  later.resolve(session);
+  await later.promise;
+  process.resize({ width: 80, height: 24 });
+  expect(session.sizes).toEqual([{ width: 80, height: 24 }]);
+  fake.end(0);
+  drain();
+  expect(await process.wait(undefined, never)).toBe(0);
+});
+
 test('exited processes nobody waits for are bounded, the oldest is forgotten first', async () => {
   const forgotten: number[] = [];
   const table = new ProcessTable((pid) => forgotten.push(pid));

@@ -40,7 +40,8 @@ export class GuestProcess {
   ) {
     this.pid = process.pid;
     this.#process = process;
-    if (!(session instanceof Promise)) this.#session = session;
+    if (session instanceof Promise) void session.then((made) => (this.#session = made));
+    else this.#session = session;
     this.drained = this.#drain(session);
   }
 

@@ -10,14 +10,19 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-test.each(['', 'relative/x', '/', '//', '/run/../etc', '/a\0b', `/${'x'.repeat(5000)}`])(
-  'the path %j is refused with the name of its field',
-  (path) => {
-    expect(() => checkHostDirectory(path, 'OciBundlePath')).toThrow(
-      expect.objectContaining({ code: 'invalid-argument', field: 'OciBundlePath' }),
-    );
-  },
-);
+test.each([
+  '',
+  'relative/x',
+  '/',
+  '//',
+  '/run/../etc',
+  '/a\0b',
+  `/${'x'.repeat(5000)}`,
+])('the path %j is refused with the name of its field', (path) => {
+  expect(() => checkHostDirectory(path, 'OciBundlePath')).toThrow(
+    expect.objectContaining({ code: 'invalid-argument', field: 'OciBundlePath' }),
+  );
+});
 
 test('a path is brought to its plain form', () => {
   expect(checkHostDirectory('/run/gcs//c/x/', 'OciBundlePath')).toBe('/run/gcs/c/x');

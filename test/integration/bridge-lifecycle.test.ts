@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { NULL_CONTAINER, RAW, ZERO_ACTIVITY } from '../support/raw-client.ts';
-import { negotiate, readAll } from '../support/raw-flows.ts';
+import { firstData, negotiate, OutputSoFar, readAll } from '../support/raw-flows.ts';
 import { bundleOf, shellProcess, spec, useRootfs, withSession } from '../support/suite.ts';
 
 useRootfs();
@@ -69,8 +69,7 @@ test.each([0, 1, 42, 127, 255])('exit code %i arrives as it is', (code) =>
     const init = await s.startInit('code');
     expect((await s.finish('code', init)).exitCode).toBe(code);
     await s.delete('code');
-  }),
-);
+  }));
 
 test('a process killed by a signal exits with 128 + its number', () =>
   withSession(async (s) => {
@@ -94,7 +93,7 @@ test.each([
       args: 'trap "exit 3" TERM; echo ready; while :; do sleep 1000 & wait; done',
     });
     const init = await s.startInit('how');
-    await new Promise((resolve) => init.stdout?.once('data', resolve));
+    await firstData(init.stdout);
     if (signal !== undefined) await s.signal('how', init.pid, signal);
     if (message !== undefined) await s.call(message, { ContainerId: 'how' });
     await s.finish('how', init);
@@ -104,8 +103,7 @@ test.each([
       failsWith(0x80370110),
     );
     await s.delete('how');
-  }),
-);
+  }));
 
 test('exec runs beside init, in a created container too, with its own streams and code', () =>
   withSession(async (s) => {
@@ -150,6 +148,7 @@ test('a wait ends with its timeout, another still gets the code, any number of t
     const waits = [1, 2, 3].map(() => s.wait('wait', init.pid));
     init.stdin?.end();
     expect(await Promise.all(waits)).toEqual([0, 0, 0]);
+    init.stdin?.destroy();
     await s.delete('wait');
     await expect(s.wait('wait', init.pid)).rejects.toThrow(failsWith(0xc037010e));
   }));
@@ -182,8 +181,9 @@ test('signals: unknown pid, ended process and impossible numbers are told apart'
 
 test('process list and statistics', () =>
   withSession(async (s) => {
-    await s.create('stat', { args: 'sleep 1000 & sleep 1000' });
+    await s.create('stat', { args: 'sleep 1000 & echo both; wait' });
     const init = await s.startInit('stat');
+    await firstData(init.stdout);
     const body = (await s.properties('stat', ['ProcessList', 'Statistics', 'Unheard'])) as {
       ProcessList: { ProcessId: number }[];
       LCOWMetrics: { memory: { usage: { usage: number } }; pids: { current: number }; cpu: object };
@@ -223,14 +223,8 @@ test('a terminal: initial size, echo, resize, stderr and stdout as one', () =>
       consoleSize: { height: 30, width: 100 },
     });
     const init = await s.startInit('tty', { stdin: true, stdout: true });
-    let seen = '';
-    init.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      seen += text;
-    });
-    const until = async (text: string) => {
-      while (!seen.includes(text)) await new Promise((r) => init.stdout?.once('data', r));
-    };
-    await until('30 100\r\n');
+    const output = new OutputSoFar(init.stdout);
+    await output.contains('30 100\r\n');
     await s.call(RAW.resizeConsole, {
       ContainerId: 'tty',
       ProcessId: init.pid,
@@ -239,8 +233,9 @@ test('a terminal: initial size, echo, resize, stderr and stdout as one', () =>
     });
     init.stdin?.write('word\n');
     expect(await s.wait('tty', init.pid)).toBe(4);
-    await until('got word\r\n');
-    expect(seen).toBe('30 100\r\nword\r\n40 90\r\ngot word\r\n');
+    init.stdin?.destroy();
+    await output.contains('got word\r\n');
+    expect(output.text).toBe('30 100\r\nword\r\n40 90\r\ngot word\r\n');
     // After the end a resize succeeds without effect.
     await s.call(RAW.resizeConsole, {
       ContainerId: 'tty',
@@ -293,5 +288,6 @@ test('a host that half-closes its side of stdout still gets the output', () =>
     const output = readAll(init.stdout);
     expect(await s.wait('half', init.pid)).toBe(0);
     expect(await output).toBe('late\n');
+    init.stdin?.destroy();
     await s.delete('half');
   }));

@@ -1,4 +1,5 @@
 /** The steps a host goes through with one container, on the raw client. */
+import { once } from 'node:events';
 import type net from 'node:net';
 import { text } from 'node:stream/consumers';
 import { decodeExact, encodeExact } from './exact-json.ts';
@@ -83,6 +84,10 @@ async function execute(
     if (ports.stdout) process.stdout = await ports.stdout.connection;
     if (ports.stderr) process.stderr = await ports.stderr.connection;
     return process;
+  } catch (error) {
+    // Dialed by an agent that then failed: nobody else would close them.
+    for (const port of Object.values(ports)) void port.connection.then((made) => made.destroy());
+    throw error;
   } finally {
     for (const port of Object.values(ports)) port.close();
   }
@@ -186,4 +191,46 @@ export async function properties(
     Query: JSON.stringify({ PropertyTypes: types }),
   });
   return decodeExact(String(reply.body.Properties)) as Record<string, unknown>;
+}
+
+/** Resolves with the first chunk of a stream, which goes on flowing. */
+export async function firstData(socket: net.Socket | undefined): Promise<Buffer> {
+  if (!socket) throw new Error('the process has no such stream');
+  const data = once(socket, 'data');
+  // Accepted sockets are paused, so that nothing is lost before somebody listens.
+  socket.resume();
+  const [chunk] = (await data) as [Buffer];
+  return chunk;
+}
+
+/** What has come over a stream, as text, while it goes on. */
+export class OutputSoFar {
+  text = '';
+  readonly #socket: net.Socket;
+
+  constructor(socket: net.Socket | undefined) {
+    if (!socket) throw new Error('the process has no such stream');
+    this.#socket = socket;
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      this.text += text;
+    });
+    socket.once('end', () => socket.destroy());
+    socket.resume();
+  }
+
+  /** Resolves when `part` has come; rejects when the stream ended without it. */
+  async contains(part: string): Promise<void> {
+    while (!this.text.includes(part)) {
+      if (this.#socket.destroyed) {
+        throw new Error(`ended without ${JSON.stringify(part)}: ${JSON.stringify(this.text)}`);
+      }
+      const stop = new AbortController();
+      const options = { signal: stop.signal };
+      await Promise.race([
+        once(this.#socket, 'data', options),
+        once(this.#socket, 'close', options),
+      ]);
+      stop.abort();
+    }
+  }
 }
