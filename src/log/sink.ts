@@ -79,11 +79,14 @@ export class FdSink implements LogSink {
   }
 
   #drain(): void {
-    while (this.#open && this.#waiting[0] !== undefined) {
-      const written = this.#tryWrite(this.#waiting[0]);
-      if (written === undefined) return;
+    for (;;) {
+      const first = this.#waiting[0];
+      if (first === undefined) break;
+      const written = this.#tryWrite(first);
+      // Writing may have found the reader gone: then nothing waits any more.
+      if (written === undefined || !this.#open) return;
       this.#waitingBytes -= written;
-      if (written < this.#waiting[0].length) this.#waiting[0] = this.#waiting[0].subarray(written);
+      if (written < first.length) this.#waiting[0] = first.subarray(written);
       else this.#waiting.shift();
     }
     this.#watch?.[Symbol.dispose]();
