@@ -166,6 +166,17 @@ describe('a create that fails', () => {
   });
 });
 
+describe('a container that somebody else starts', () => {
+  it('is not killed by a delete that is not forced', async () => {
+    const container = await lab.create({ args: ['sleep', '1000'] });
+    lab.byHand('start', 'c');
+    await expect(container.start()).rejects.toMatchObject({ code: 'already-running' });
+    await expect(container.delete()).rejects.toMatchObject({ code: 'not-stopped' });
+    expect(container.init.status).toBeUndefined();
+    await container.delete({ force: true });
+  });
+});
+
 describe('a container that somebody else deletes', () => {
   it('is not found any more, and its bookkeeping goes', async () => {
     const container = await lab.create({ args: ['true'] });
@@ -173,7 +184,7 @@ describe('a container that somebody else deletes', () => {
     await container.init.exited;
     const other = lab.runtimeOf('runc');
     expect(await other.list()).toMatchObject([{ id: 'c', status: 'stopped' }]);
-    lab.deleteByHand('c');
+    lab.byHand('delete', 'c');
     await expect(container.state()).rejects.toMatchObject({ code: 'not-found' });
     await expect(container.delete()).rejects.toMatchObject({ code: 'not-found' });
     expect(readdirSync(lab.root)).toEqual([]);

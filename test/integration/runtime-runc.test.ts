@@ -149,6 +149,27 @@ eachRuntime((suite) => {
     await container.delete();
   });
 
+  it('runs many containers at once, each with its own end', async () => {
+    const runOne = async (code: number): Promise<unknown> => {
+      const id = suite.lab.id(`many-${code}`);
+      const container = await suite.lab.create({ args: `exit ${code}` }, { id });
+      const process = await container.exec({
+        process: execProcess(`exit ${code + 100}`),
+        stdio: noStdio,
+      });
+      const exec = await process.exited;
+      await container.start();
+      const init = await container.init.exited;
+      await container.delete();
+      return [init, exec];
+    };
+    const codes = Array.from({ length: 16 }, (_, index) => index + 1);
+    const exited = (code: number) => ({ kind: 'exited', code });
+    expect(await Promise.all(codes.map(runOne))).toEqual(
+      codes.map((code) => [exited(code), exited(code + 100)]),
+    );
+  });
+
   it('creates nothing from a bundle it cannot use', async () => {
     await refusal('other', suite.lab.create({ args: ['/no/such'] }), suite.expected.missingInit);
     await refusal('other', suite.lab.create({ args: ['true'], rootPath: '/no/such/rootfs' }));

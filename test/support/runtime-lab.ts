@@ -183,15 +183,15 @@ export class RuntimeLab {
     });
   }
 
-  /** Has the runtime delete a container behind the agent's back. */
-  deleteByHand(id: string): void {
-    execFileSync(this.program, ['--root', this.stateRoot, 'delete', '--force', '--', id]);
+  /** Runs a command of the runtime behind the agent's back. */
+  byHand(...args: string[]): void {
+    execFileSync(this.program, ['--root', this.stateRoot, ...args]);
   }
 
   /** Deletes what a failed test has left, so that the next one begins clean. */
   async sweep(): Promise<void> {
     for (const { id } of await this.runtime.list()) {
-      this.deleteByHand(id);
+      this.byHand('delete', '--force', '--', id);
     }
     for (const name of namesIn(this.root)) rmSync(join(this.root, name), { recursive: true });
   }

@@ -1,8 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Child, ExitStatus } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
 import { ContainerCgroup } from './container-cgroup.ts';
+
+const { signals } = constants;
 
 /**
  * A command is given this long to finish before it is killed. A runtime that is killed halfway
@@ -54,13 +57,13 @@ function untilAborted(signal: AbortSignal): Disposable & { promise: Promise<void
 /** Kills a command that hangs with all its descendants, and waits for them. */
 async function killTree(reaper: Reaper, command: Child): Promise<ContainerCgroup[]> {
   using _hold = reaper.hold();
-  command.signal(19); // SIGSTOP: no more children while they are listed.
+  command.signal(signals.SIGSTOP); // No more children while they are listed.
   const strays = descendantsOf(command.pid).map((pid) => reaper.adopt(pid));
   const cgroups = strays
     .map((stray) => ContainerCgroup.of(stray.pid))
     .filter((cgroup) => cgroup !== undefined);
-  command.signal(9);
-  for (const stray of strays) stray.signal(9);
+  command.signal(signals.SIGKILL);
+  for (const stray of strays) stray.signal(signals.SIGKILL);
   await within(cancelGraceMs, Promise.all(strays.map((stray) => stray.exited)));
   return cgroups;
 }

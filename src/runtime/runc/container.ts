@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { stringifyJson } from '../../json.ts';
 import type { OciLinuxResources } from '../../spec/oci.ts';
 import {
@@ -18,6 +19,8 @@ import type { RuncProcess } from './process.ts';
 import { describeProcesses } from './process-list.ts';
 import { killRemnants } from './remnants.ts';
 import type { RuncServices } from './services.ts';
+
+const { signals } = constants;
 
 export interface RuncContainerParts {
   readonly id: ContainerId;
@@ -41,6 +44,7 @@ export class RuncContainer implements RuntimeContainer {
   readonly #onDeleted: () => void;
   /** Exec'd processes that live, by pid. */
   readonly #execs = new Map<number, RuncProcess>();
+  /** Somebody has tried to start it. */
   #started = false;
   /** Settles when init has ended and nothing of the container runs any more. */
   readonly #emptied: Promise<void>;
@@ -57,8 +61,8 @@ export class RuncContainer implements RuntimeContainer {
   }
 
   async start(): Promise<void> {
+    this.#started = true; // Also when it fails: it may run all the same.
     await this.#run({ operation: 'start', args: ['--', this.id] });
-    this.#started = true;
   }
 
   async exec(options: ExecOptions): Promise<RuncProcess> {
@@ -140,7 +144,7 @@ export class RuncContainer implements RuntimeContainer {
   async delete(options: { force?: boolean } = {}): Promise<void> {
     const force = options.force === true;
     // The runtime kills init in these cases, but looks only every 100 ms whether it has ended.
-    if (force || !this.#started) this.init.signal(9);
+    if (force || !this.#started) this.init.signal(signals.SIGKILL);
     else if (this.init.status !== undefined) await this.#emptied;
     try {
       await this.#run({
@@ -211,6 +215,6 @@ export class RuncContainer implements RuntimeContainer {
 
 async function discard(process: RuncProcess): Promise<void> {
   process.terminal?.close();
-  process.signal(9);
+  process.signal(signals.SIGKILL);
   await process.exited;
 }

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { type CreateOptions, RuntimeError } from '../runtime.ts';
 import { type BundleFacts, readBundle } from './bundle.ts';
@@ -7,6 +8,8 @@ import { ContainerCgroup } from './container-cgroup.ts';
 import { launch } from './launch.ts';
 import { makeDirectoryInRoot } from './rootfs-directory.ts';
 import type { RuncServices } from './services.ts';
+
+const { signals } = constants;
 
 /** A runtime that hung in `create` may hang in `delete` as well. */
 const undoLimitMs = 5_000;
@@ -46,7 +49,7 @@ export async function createContainer(
   });
   undo.defer(() => {
     init.terminal?.close();
-    init.signal(9);
+    init.signal(signals.SIGKILL);
   });
 
   if (!isNew) {

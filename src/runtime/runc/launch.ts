@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import type { Fd } from '../../os/fd.ts';
 import type { Child } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
@@ -9,6 +10,8 @@ import { ConsoleSocket } from './console-socket.ts';
 import { ErrorLog } from './error-log.ts';
 import { commandError } from './errors.ts';
 import { RuncProcess } from './process.ts';
+
+const { signals } = constants;
 
 export interface Launch {
   operation: 'create' | 'exec';
@@ -90,7 +93,7 @@ async function takeOver(
     return new RuncProcess(child, terminal);
   } catch (error) {
     terminal?.close();
-    child.signal(9);
+    child.signal(signals.SIGKILL);
     await child.exited;
     throw error;
   }
