@@ -77,7 +77,9 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
   watchForFaults(log);
   log.info('agent starts', { version: agentVersion, pid: process.pid, transport: flags.transport });
   using reaper = Reaper.start();
-  await using transport = createTransport(choice);
+  await using transport = createTransport(choice, {
+    onDropped: (error) => log.warning('peer dropped', { error: error.message }),
+  });
   const uvm = new Uvm({
     runtime: new RuncRuntime({ reaper, logger: log, program: flags.runtime }),
     transport,

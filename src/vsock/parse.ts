@@ -38,13 +38,21 @@ export function parseTransport(text: string): TransportChoice {
   return { kind: 'hybrid', path: resolve(path) };
 }
 
+export interface TransportOptions {
+  /** Told of peers that were dropped because they did not keep to the CONNECT convention. */
+  onDropped?: (reason: Error) => void;
+}
+
 /** Makes the transport that was chosen; nothing is opened before the first dial or listen. */
-export function createTransport(choice: TransportChoice): Transport {
+export function createTransport(
+  choice: TransportChoice,
+  options: TransportOptions = {},
+): Transport {
   switch (choice.kind) {
     case 'vsock':
       return new VsockTransport();
     case 'hybrid':
-      return new HybridTransport(choice.path);
+      return new HybridTransport(choice.path, options);
     case 'stdio':
       return new StdioTransport();
     case 'dev-null':
