@@ -84,7 +84,7 @@ export const catalogue = {
     type: MessageType.ResizeConsole,
     request: resizeRequest,
     reply: plainReply,
-    doc: 'Sets the window size of a process’s terminal.',
+    doc: 'Sets the window size of the terminal of a process.',
   },
   GetProperties: {
     type: MessageType.GetProperties,

@@ -120,7 +120,7 @@ export class BridgeConnection {
   /** Nothing after this can be understood. Who sent a request is told why, as far as it listens. */
   #framingBroken(error: FrameError): void {
     const { header } = error;
-    if (header !== undefined && isRequestType(header.type)) {
+    if (isRequestType(header.type)) {
       const text = failureText('', failureOf(new AgentError('limit', error.message)));
       this.#outbox.send(replyFrame(header.type, header.id, text));
     }

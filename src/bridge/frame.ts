@@ -15,11 +15,11 @@ export interface Frame {
 /** The host broke the framing: nothing after this point can be understood. */
 export class FrameError extends Error {
   override readonly name = 'FrameError';
-  readonly code: 'too-small' | 'too-large' | 'truncated';
-  /** Of the message whose header is wrong; undefined when not even the header was complete. */
-  readonly header: { readonly type: number; readonly id: bigint } | undefined;
+  readonly code: 'too-small' | 'too-large';
+  /** Of the message whose size is wrong. */
+  readonly header: { readonly type: number; readonly id: bigint };
 
-  constructor(code: FrameError['code'], message: string, header?: { type: number; id: bigint }) {
+  constructor(code: FrameError['code'], message: string, header: { type: number; id: bigint }) {
     super(message);
     this.code = code;
     this.header = header;
@@ -52,7 +52,7 @@ export class FrameDecoder {
     this.#maxBytes = maxBytes;
   }
 
-  /** Bytes that wait for the rest of their message. */
+  /** Bytes that wait for the rest of their message: lost when the stream ends now. */
   get buffered(): number {
     return this.#length;
   }
@@ -81,12 +81,6 @@ export class FrameDecoder {
         rest = rest.subarray(size);
       }
     }
-  }
-
-  /** The stream has ended: throws FrameError 'truncated' inside a message. */
-  end(): void {
-    if (this.#length === 0) return;
-    throw new FrameError('truncated', `the stream ended ${this.#length} bytes into a message`);
   }
 
   /** Bytes that `bytes`, the start of a message, lacks to the next decision: its header, or its end. */

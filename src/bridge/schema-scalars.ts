@@ -82,28 +82,23 @@ export const u16 = integer('u16', 0, 0xffff);
 export const u32 = integer('u32', 0, 0xffffffff);
 export const i32 = integer('i32', -0x80000000, 0x7fffffff);
 
-function wide(name: string, min: bigint, max: bigint): Schema<Integer> {
-  return {
-    shape: { kind: 'scalar', name },
-    presence: 'always',
-    zero: () => 0,
-    decode: (value) => {
-      if (typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))) {
-        const exact = BigInt(value);
-        if (exact >= min && exact <= max) return value;
-      }
-      if (typeof value === 'number' || typeof value === 'bigint') {
-        throw new SchemaError('', `expected ${name}, found ${value}`);
-      }
-      throw mismatch(name, value);
-    },
-    encode: (value) => value,
-  };
-}
+const U64_MAX = 2n ** 64n - 1n;
 
-/** 64-bit integers: a number where that is exact, else a bigint. */
-export const u64 = wide('u64', 0n, 2n ** 64n - 1n);
-export const i64 = wide('i64', -(2n ** 63n), 2n ** 63n - 1n);
+/** A number where that is exact, else a bigint. */
+export const u64: Schema<Integer> = {
+  shape: { kind: 'scalar', name: 'u64' },
+  presence: 'always',
+  zero: () => 0,
+  decode: (value) => {
+    if (typeof value === 'bigint' && value >= 0n && value <= U64_MAX) return value;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+    if (typeof value === 'number' || typeof value === 'bigint') {
+      throw new SchemaError('', `expected u64, found ${value}`);
+    }
+    throw mismatch('u64', value);
+  },
+  encode: (value) => value,
+};
 
 /** Any JSON value, kept as it was parsed. */
 export const raw: Schema<unknown> = {
@@ -115,9 +110,7 @@ export const raw: Schema<unknown> = {
 };
 
 export function asRecord(value: unknown): Record<string, unknown> {
-  if (kindOf(value) === 'object') {
-    return value as Record<string, unknown>;
-  }
+  if (kindOf(value) === 'object') return value as Record<string, unknown>;
   throw mismatch('object', value);
 }
 

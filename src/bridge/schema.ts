@@ -14,7 +14,6 @@ import type {
 export {
   boolean,
   i32,
-  i64,
   raw,
   rawObject,
   SchemaError,

@@ -47,7 +47,7 @@ export const negotiateReply = object({
 
 const containerConfig = object({
   SchemaVersion: doc('At least 2.1', schemaVersion),
-  OciBundlePath: required(doc('Directory for config.json and the runtime’s log', string)),
+  OciBundlePath: required(doc('Directory for config.json and the log of the runtime', string)),
   OciSpecification: required(ociSpec),
   ScratchDirPath: omitZero(doc('Removed with the container', string)),
 });

@@ -17,7 +17,7 @@ import { ociProcess } from './oci.ts';
 
 const processParameters = object({
   CommandLine: omitZero(
-    doc('VM process: the command in the shell’s words, when there are no CommandArgs', string),
+    doc('VM process: the command in words of a shell, when there are no CommandArgs', string),
   ),
   CommandArgs: omitZero(doc('VM process: argv', array(string))),
   WorkingDirectory: omitZero(string),
