@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assertNothingLeft, leftovers, takeCensus } from './census.ts';
-import { ownCgroups, removeCgroups } from './cgroup-tree.ts';
+import { ownCgroups, removeDyingCgroups } from './cgroup-tree.ts';
 import { descendants, innermostPid, processEntry } from './proc.ts';
 import { type RawBridge, RawHost } from './raw-client.ts';
 import { negotiate } from './raw-flows.ts';
@@ -116,7 +116,7 @@ export class AgentProcess implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.running) this.#child.kill(this.#isolated ? 'SIGTERM' : 'SIGKILL');
     await this.exited;
-    if (this.#isolated) removeCgroups(this.cgroups);
+    if (this.#isolated) await removeDyingCgroups(this.cgroups);
     if (this.#ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
   }
 

@@ -1,6 +1,7 @@
 /** The cgroups of this process in every hierarchy, and what lies below them. */
 import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** Directory of this process's own cgroup in each hierarchy, v1 and v2. */
 export function ownCgroups(): string[] {
@@ -56,6 +57,27 @@ export function removeCgroups(directories: readonly string[]): void {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       }
+    }
+  }
+}
+
+/**
+ * The same for cgroups whose last processes are on their way out. A killed namespace is still being
+ * taken apart when its outermost process has ended, and cgroup v1 tells nobody when it is empty, so
+ * this tries again until `settleMs` have passed.
+ */
+export async function removeDyingCgroups(
+  directories: readonly string[],
+  settleMs = 5_000,
+): Promise<void> {
+  const deadline = performance.now() + settleMs;
+  for (;;) {
+    try {
+      return removeCgroups(directories);
+    } catch (error) {
+      const busy = (error as NodeJS.ErrnoException).code === 'EBUSY';
+      if (!busy || performance.now() >= deadline) throw error;
+      await delay(10);
     }
   }
 }
