@@ -91,11 +91,14 @@ class Listener implements FdListener {
   close(): void {
     if (!this.#fd.open) return;
     this.#poll.close();
-    // Removed before the socket dies, so that nobody meets a file that refuses.
-    this.#onClose();
-    this.#fd.close();
-    for (const waiter of this.#waiters) waiter.reject(closedError());
-    this.#waiters.clear();
+    try {
+      // Removed before the socket dies, so that nobody meets a file that refuses.
+      this.#onClose();
+    } finally {
+      this.#fd.close();
+      for (const waiter of this.#waiters) waiter.reject(closedError());
+      this.#waiters.clear();
+    }
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, stat } from 'node:fs';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -238,6 +238,21 @@ describe("Node's own children", () => {
     await until(() => zombies().length === 0);
   });
 
+  test('are left alone also when they end after libuv has looked and before we do', async () => {
+    const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
+    const exit = once(child, 'exit');
+    await new Promise<void>((resolve) => {
+      // In a callback of the poll phase: the pass comes right after it, libuv's turn only then.
+      stat('/', () => {
+        reaper.hold()[Symbol.dispose]();
+        child.kill('SIGKILL');
+        while (processState(child.pid ?? 0) !== 'Z');
+        resolve();
+      });
+    });
+    expect(await exit).toEqual([null, 'SIGKILL']);
+  });
+
   test('a program that cannot be started leaves nothing that blocks orphans', async () => {
     await expect(run('/no/such/program')).rejects.toMatchObject({ code: 'ENOENT' });
     const pid = await leaveBehind('exit 5');
@@ -301,6 +316,33 @@ describe('life cycle', () => {
     `);
     expect(stdout).toBe('0\n');
     expect(status).toBe(0);
+  });
+
+  test('finds every orphan also where /proc does not list children', () => {
+    const source = `
+      import { spawn } from 'node:child_process';
+      import { existsSync } from 'node:fs';
+      import { Reaper } from '${import.meta.dirname}/reaper.ts';
+      const reaper = Reaper.start();
+      const env = ['PATH=/usr/bin:/bin'];
+      const perl = 'for (1..3) { if (!fork) { exit 4 } }';
+      let exits = 0;
+      // Zombies of Node's and of ours stand before the orphans when the reaper looks.
+      for (let round = 0; round < 30; round++) {
+        spawn('true').on('exit', () => exits++);
+        reaper.spawn({ file: 'true', args: ['true'], env, stdio: [null, null, null] }).exited.then(() => exits++);
+        reaper.spawn({ file: 'perl', args: ['perl', '-e', perl], env, stdio: [null, null, null] }).exited.then(() => exits++);
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3);
+      }
+      while (reaper.orphansCollected < 90 || exits < 90) await new Promise((resolve) => setTimeout(resolve, 1));
+      console.log(existsSync('/proc/self'), reaper.orphansCollected, exits);`;
+    const inner = `mount -t tmpfs none /proc && exec "$0" --input-type=module-typescript -e "$1"`;
+    const { stdout, stderr } = spawnSync(
+      'unshare',
+      ['--mount', 'sh', '-c', inner, process.execPath, source],
+      { encoding: 'utf8', timeout: 30_000, killSignal: 'SIGKILL' },
+    );
+    expect(stdout + stderr).toBe('false 90 90\n');
   });
 
   test('disposed, it lets the loop end but still collects what it watches', () => {
