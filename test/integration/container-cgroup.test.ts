@@ -7,6 +7,7 @@ import { untilProcessEnds } from '../../src/os/process-end.ts';
 import { Reaper } from '../../src/os/reaper.ts';
 import { ContainerCgroup } from '../../src/runtime/runc/container-cgroup.ts';
 import { killRemnants } from '../../src/runtime/runc/remnants.ts';
+import { descendants } from '../support/proc.ts';
 
 const mounts = parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
 
@@ -17,13 +18,23 @@ const hierarchies = {
   v2: mounts.find((mount) => mount.version === 2)?.mountPoint,
 };
 
+/** What the test runner itself has started. */
+const others = descendants(process.pid);
 let reaper: Reaper;
 beforeEach(() => {
   reaper = Reaper.start();
 });
-afterEach(() => reaper[Symbol.dispose]());
+afterEach(async () => {
+  try {
+    // Orphans are ours as long as the reaper is: none may be left running.
+    await expect.poll(() => descendants(process.pid), { timeout: 5_000 }).toEqual(others);
+  } finally {
+    reaper[Symbol.dispose]();
+  }
+});
 
-function sleeper(script = 'sleep 1000'): Child {
+/** A child whose end is the end of all it started; 'exec' keeps the shell from leaving a child. */
+function sleeper(script = 'exec sleep 1000'): Child {
   const args = ['sh', '-c', script];
   const env = ['PATH=/usr/bin:/bin'];
   return reaper.spawn({ file: '/bin/sh', args, env, stdio: [null, null, null] });
@@ -51,16 +62,20 @@ describe.each(Object.entries(hierarchies))('%s', (name, mountPoint) => {
       }
     });
 
+    /** For a script: into the cgroup before it has children, which would stay outside. */
+    const joinCgroup = (): string => `echo $$ > ${directory}/cgroup.procs`;
+
     it('lists and kills every process of the cgroup and of those below', async () => {
-      const child = sleeper('read x; sleep 1000 & sleep 1000 & wait');
+      const child = sleeper(`${joinCgroup()}; sleep 1000 & sleep 1000 & wait`);
       const below = sleeper();
       writeFileSync(join(directory, 'cgroup.procs'), String(child.pid));
       writeFileSync(join(directory, 'nested/cgroup.procs'), String(below.pid));
       const cgroup = ContainerCgroup.of(child.pid);
       if (cgroup === undefined) throw new Error('no cgroup found');
       expect(cgroup.directories).toEqual([directory]);
+      while (cgroup.pids().length < 4) await new Promise((resolve) => setImmediate(resolve));
       expect(cgroup.pids()).toEqual(expect.arrayContaining([child.pid, below.pid]));
-      expect(await killRemnants(cgroup)).toBeGreaterThanOrEqual(2);
+      expect(await killRemnants(cgroup)).toBe(4);
       expect(await child.exited).toMatchObject({ kind: 'signaled', signal: 9 });
       expect(await below.exited).toMatchObject({ kind: 'signaled', signal: 9 });
       expect(cgroup.pids()).toEqual([]);
@@ -73,7 +88,9 @@ describe.each(Object.entries(hierarchies))('%s', (name, mountPoint) => {
     });
 
     it('kills processes that fork all the time', async () => {
-      const child = sleeper('while :; do sh -c "sleep 0.01; :" & sleep 0.002; done');
+      const child = sleeper(
+        `${joinCgroup()}; while :; do sh -c "sleep 0.01; :" & sleep 0.002; done`,
+      );
       writeFileSync(join(directory, 'cgroup.procs'), String(child.pid));
       const cgroup = ContainerCgroup.of(child.pid);
       if (cgroup === undefined) throw new Error('no cgroup found');
@@ -97,7 +114,7 @@ describe.each(Object.entries(hierarchies))('%s', (name, mountPoint) => {
 
 describe('untilProcessEnds', () => {
   it('resolves when the process ends, and at once for one that is gone', async () => {
-    const child = sleeper('read x; exit 0');
+    const child = sleeper('exit 0');
     await child.exited;
     await untilProcessEnds(child.pid);
     const other = sleeper();
