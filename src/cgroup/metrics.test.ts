@@ -17,6 +17,26 @@ describe('statistics of a cgroup', () => {
     expect(metrics.memory?.kernel?.usage).toBe(49152n);
   });
 
+  test('hybrid: without its v1 cgroups a container is gone, whatever unified one it was in', async () => {
+    const controllers = v1Controllers(`${makeTree({})}/gone`);
+    await expect(
+      readCgroupMetrics({ controllers, unified: makeTree(v2Files) }),
+    ).rejects.toMatchObject({ code: 'container-not-running' });
+  });
+
+  test('hybrid: processor time is never that of the unified cgroup where v1 counts it', async () => {
+    const all = v1Controllers(makeTree({ 'pids/pids.current': '1\n', 'pids/pids.max': 'max\n' }));
+    const metrics = await readCgroupMetrics({ controllers: all, unified: makeTree(v2Files) });
+    expect(metrics.pids?.current).toBe(1n);
+    expect(metrics.cpu).toBeUndefined();
+  });
+
+  test('a v1 hierarchy that only groups processes leaves the figures to v2', async () => {
+    const controllers = new Map([['name=systemd', makeTree({})]]);
+    const metrics = await readCgroupMetrics({ controllers, unified: makeTree(v2Files) });
+    expect(metrics.cpu?.usage?.total).toBe(70_274_636_000n);
+  });
+
   test('a cgroup that is gone is the typed error', async () => {
     const gone = `${makeTree({})}/gone`;
     const cgroup = { controllers: new Map([['memory', gone]]), unified: gone };

@@ -44,12 +44,23 @@ export async function readMetrics(pid: number): Promise<Metrics> {
  * pressure), and then one of Node's few pool threads waits, not all of them.
  */
 export async function readCgroupMetrics(cgroup: Cgroup): Promise<Metrics> {
-  // A controller is attached either to a v1 hierarchy or to the unified one; cpu.stat alone
-  // exists in the unified one either way, and then v1's says more (per_cpu).
-  const unified = cgroup.unified === undefined ? undefined : await readV2(cgroup.unified);
-  const legacy = cgroup.controllers.size === 0 ? undefined : await readV1(cgroup.controllers);
-  if (unified === undefined && legacy === undefined) {
+  const { controllers, unified } = cgroup;
+  const legacy = await readV1(controllers);
+  // Where v1 has controllers, that is where the container has cgroups of its own: when they are
+  // gone so is it, whichever unified cgroup, perhaps the agent's, it was in besides.
+  const rest =
+    unified === undefined || (legacy === undefined && hasControllers(cgroup))
+      ? undefined
+      : await readV2(unified);
+  if (legacy === undefined && rest === undefined) {
     throw new AgentError('container-not-running', 'the cgroup of the container is gone');
   }
-  return { ...emptyMetrics(), ...unified, ...legacy };
+  // cpu.stat is in every unified cgroup, also where v1 has the controller.
+  if (controllers.has('cpu') || controllers.has('cpuacct')) delete rest?.cpu;
+  return { ...emptyMetrics(), ...rest, ...legacy };
+}
+
+/** False for named hierarchies alone, which only group processes. */
+function hasControllers({ controllers }: Cgroup): boolean {
+  return [...controllers.keys()].some((name) => !name.startsWith('name='));
 }

@@ -27,11 +27,14 @@ describe.each(hierarchies)('a cgroup in a $version hierarchy', ({ version, paren
     counter += 1;
     const directory = join(parent, `gcs-test-${process.pid}-${counter}`);
     mkdirSync(directory);
-    onTestFinished(() => removeCgroups([directory]));
     const cgroup: Cgroup =
       version === 'v1'
         ? { controllers: new Map([['freezer', directory]]), unified: undefined }
         : { controllers: new Map(), unified: directory };
+    onTestFinished(async () => {
+      await killAll(cgroup);
+      removeCgroups([directory]);
+    });
     return { cgroup, directory };
   }
 
@@ -113,8 +116,9 @@ describe.each(hierarchies)('a cgroup in a $version hierarchy', ({ version, paren
     child.stdin?.write('first\n');
     expect(output).toEqual([]);
 
+    const answer = once(child.stdout as NodeJS.ReadableStream, 'data');
     await thaw(cgroup);
-    await once(child.stdout as NodeJS.ReadableStream, 'data');
+    await answer;
     expect(output.join('')).toBe('got first\n');
     expect(state()).toMatch(version === 'v1' ? /^THAWED$/ : /^frozen 0$/m);
   });
