@@ -36,15 +36,10 @@ export class NotificationQueue {
     this.#write(entry);
   }
 
-  /** A connection has negotiated: what waited goes out over it. */
+  /** A connection has negotiated: what waits goes out over it. Once it is lost its `send` fails all. */
   attach(send: SendFrame): void {
     this.#send = send;
     for (const entry of this.#entries) this.#write(entry);
-  }
-
-  /** That connection is lost. */
-  detach(): void {
-    this.#send = undefined;
   }
 
   #write(entry: Entry): void {

@@ -288,7 +288,10 @@ describe('hostile frames', () => {
     expect((await host.request(RAW.start, long)).body.Result).toBe(0);
   });
 
-  test('a host that does not read its replies is not read from, and served when it reads', async () => {
+  // Many requests in one read of the agent, and requests that are cut by its reads.
+  test.each([
+    0, 3000,
+  ])('a host that does not read its replies is not read from, and served when it reads (%i)', async (padding) => {
     let handled = 0;
     const long = 'x'.repeat(60_000);
     const uvm = new FakeUvm({
@@ -300,7 +303,8 @@ describe('hostile frames', () => {
     await using session = new BridgeSession(uvm, { unreadReplyBytes: 64 * 1024 });
     const host = await session.host();
     host.socket.pause();
-    const replies = Array.from({ length: 400 }, () => host.request(RAW.dumpStacks, body('c')));
+    const request = body('c', { Padding: 'x'.repeat(padding) });
+    const replies = Array.from({ length: 400 }, () => host.request(RAW.dumpStacks, request));
     // Both ends live on this event loop: when many turns bring nothing, nothing more will come.
     let idle = 0;
     for (let seen = -1; idle < 100; await new Promise((next) => setImmediate(next))) {
@@ -488,6 +492,8 @@ describe('notifications', () => {
     await negotiate(second);
     await second.notification('b');
     expect(second.notifications.map((m) => m.body.ContainerId)).toEqual(['a', 'b']);
+    const dump = await second.call(RAW.dumpStacks, body('c'));
+    expect(dump.body.GuestStacks).toContain('exit notifications on their way: 0');
     second.close();
     const third = await session.host();
     await settled(third);

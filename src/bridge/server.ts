@@ -115,7 +115,6 @@ export class BridgeServer {
     if (signal.aborted) stop();
     const reason = await connection.ended;
     signal.removeEventListener('abort', stop);
-    this.#notifications.detach();
     this.#connection = undefined;
     this.#log.warning('bridge lost', { reason });
   }
