@@ -38,7 +38,10 @@ export function ensureBuilt(progress) {
   }
   progress.work('build', 'the native addon and the bundles', () => {
     for (const script of ['scripts/build-native.ts', 'scripts/build.ts']) {
-      const result = spawnSync(pinnedNode(), [join(ROOT, script)], { cwd: ROOT, stdio: 'inherit' });
+      const result = spawnSync(pinnedNode(), [join(ROOT, script)], {
+        cwd: ROOT,
+        stdio: ['inherit', 2, 2],
+      });
       if (result.status !== 0) throw new SetupError(`${script} failed; its own message is above`);
     }
   });

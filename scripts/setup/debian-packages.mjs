@@ -21,9 +21,9 @@ function present({ command, file }) {
 }
 
 function apt(args) {
-  console.log(`$ apt-get ${args.join(' ')}`);
+  console.error(`$ apt-get ${args.join(' ')}`);
   const result = spawnSync('apt-get', args, {
-    stdio: 'inherit',
+    stdio: ['inherit', 2, 2],
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   });
   return result.status === 0;

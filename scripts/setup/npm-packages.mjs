@@ -30,7 +30,7 @@ export function ensureNpmPackages(progress) {
       .join(':');
     const result = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
       cwd: ROOT,
-      stdio: 'inherit',
+      stdio: ['inherit', 2, 2],
       env: { ...process.env, PATH },
     });
     if (result.error) throw new SetupError('npm is missing: apt-get install npm');

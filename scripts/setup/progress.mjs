@@ -1,7 +1,7 @@
 /** What the user has to do something about: the message names the remedy. */
 export class SetupError extends Error {}
 
-/** Lines such as "  packages   installed runc (3.1 s)", as they happen. */
+/** Lines such as "setup: npm: done in 3.1 s", as they happen; on stderr, for stdout is the action's. */
 export class Progress {
   #changed = 0;
   #started = performance.now();
@@ -15,16 +15,16 @@ export class Progress {
   /** Does a step's work between two lines; its own output goes to the terminal. */
   work(step, what, work) {
     this.#changed += 1;
-    console.log(`setup: ${step}: ${what} …`);
+    console.error(`setup: ${step}: ${what} …`);
     const started = performance.now();
     work();
-    console.log(`setup: ${step}: done in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+    console.error(`setup: ${step}: done in ${((performance.now() - started) / 1000).toFixed(1)} s`);
   }
 
   finish() {
     const ms = Math.round(performance.now() - this.#started);
     if (this.#changed === 0)
-      console.log(`setup: nothing to do (${this.#facts.join(', ')}; ${ms} ms)`);
-    else console.log(`setup: complete (${(ms / 1000).toFixed(1)} s)`);
+      console.error(`setup: nothing to do (${this.#facts.join(', ')}; ${ms} ms)`);
+    else console.error(`setup: complete (${(ms / 1000).toFixed(1)} s)`);
   }
 }

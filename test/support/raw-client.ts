@@ -268,6 +268,7 @@ export class RawHost implements AsyncDisposable {
   #nextPort = RAW_BRIDGE_PORT + 1;
   #ports = new Set<RawPort>();
   #sockets = new Set<net.Socket>();
+  #streams = new Set<net.Socket>();
   #bridges: RawBridge[] = [];
   #bridgeServer: net.Server | undefined;
   #arrivals = new EventEmitter();
@@ -304,9 +305,11 @@ export class RawHost implements AsyncDisposable {
 
   /** Listens on the next stdio port, or on the one given. */
   async listenPort(port = this.#nextPort++): Promise<RawPort> {
-    const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
-      this.#keep(socket),
-    );
+    const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+      this.#keep(socket);
+      this.#streams.add(socket);
+      socket.once('close', () => this.#streams.delete(socket));
+    });
     const raw = new RawPort(port, server);
     await this.#listen(server, port);
     this.#ports.add(raw);
@@ -335,9 +338,15 @@ export class RawHost implements AsyncDisposable {
     return socket;
   }
 
+  /** Destroys every stdio connection; bridges stay. */
+  closeStreams(): void {
+    for (const port of this.#ports) port.close();
+    for (const socket of this.#streams) socket.destroy();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.stopListening();
-    for (const port of this.#ports) port.close();
+    this.closeStreams();
     for (const socket of this.#sockets) socket.destroy();
     await rm(`${this.path}_${RAW_BRIDGE_PORT}`, { force: true });
   }

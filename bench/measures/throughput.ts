@@ -1,0 +1,173 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import type { RawAgent } from '../../test/support/agent-process.ts';
+import { makeSpec } from '../../test/support/bundle.ts';
+import { RAW } from '../../test/support/raw-client.ts';
+import { create, deleteState, signal, startInit, wait } from '../../test/support/raw-flows.ts';
+import { atLeast, type Figure, median } from '../figures.ts';
+import { buildStreamTool, rateOf, STREAM, StreamEnd } from '../stream-tool.ts';
+import { freshId, type MeasureContext, startSubject } from '../subject.ts';
+
+const JS_RELAY = fileURLToPath(new URL('../peers/js-relay.ts', import.meta.url));
+const MiB = 2 ** 20;
+
+export type StreamKind = 'stdout' | 'stdin' | 'tty';
+
+/** How much is moved, and in what pieces. */
+interface Load {
+  name: 'large' | 'small';
+  bytes: number;
+  chunk: number;
+}
+
+function loads(kind: StreamKind, quick: boolean): Load[] {
+  const scale = quick ? 1 / 4 : 1;
+  const large = (kind === 'tty' ? 128 : 2048) * MiB * scale;
+  return [
+    { name: 'large', bytes: large, chunk: MiB },
+    { name: 'small', bytes: (kind === 'tty' ? 32 : 128) * MiB * scale, chunk: 512 },
+  ];
+}
+
+/** The program at the container's end of the stream. */
+function program(kind: StreamKind, { bytes, chunk }: Load): string[] {
+  return kind === 'stdin'
+    ? ['dd', 'of=/dev/null', `bs=${chunk}`]
+    : ['dd', 'if=/dev/zero', `bs=${chunk}`, `count=${bytes / chunk}`];
+}
+
+/** A container that sleeps, for the processes whose streams are measured. */
+async function withContainer(
+  raw: RawAgent,
+  context: MeasureContext,
+  body: (id: string) => Promise<void>,
+): Promise<void> {
+  const id = freshId();
+  const spec = makeSpec({
+    args: ['sleep', '1000'],
+    rootPath: context.rootfs,
+    cgroupsPath: `/containers/${id}`,
+  });
+  await create(raw.bridge, id, join(context.directory, id), spec);
+  const init = await startInit(raw.host, raw.bridge, id, {});
+  await body(id);
+  const ended = wait(raw.bridge, id, init.pid);
+  await signal(raw.bridge, id, init.pid, 9);
+  await ended;
+  await deleteState(raw.bridge, id);
+}
+
+async function throughAgent(
+  raw: RawAgent,
+  id: string,
+  kind: StreamKind,
+  load: Load,
+): Promise<number> {
+  const { bridge, host } = raw;
+  const port = host.unusedPort();
+  const path = `${host.path}_${port}`;
+  using end =
+    kind === 'stdin'
+      ? await StreamEnd.source(path, load.bytes, load.chunk)
+      : await StreamEnd.sink(path, load.bytes);
+  const terminal = kind === 'tty';
+  const { process } = makeSpec({ args: program(kind, load), terminal });
+  const reply = await bridge.call(RAW.executeProcess, {
+    ContainerId: id,
+    Settings: {
+      ProcessParameters: JSON.stringify({
+        CreateStdInPipe: kind === 'stdin',
+        CreateStdOutPipe: kind !== 'stdin',
+        OciProcess: process,
+      }),
+      VsockStdioRelaySettings: kind === 'stdin' ? { StdIn: port } : { StdOut: port },
+    },
+  });
+  const ended = wait(bridge, id, Number(reply.body.ProcessId));
+  const rate = await end.rate;
+  await ended;
+  return rate;
+}
+
+async function throughJavaScript(
+  context: MeasureContext,
+  kind: StreamKind,
+  load: Load,
+): Promise<number> {
+  const path = join(context.directory, `${freshId()}.sock`);
+  using end =
+    kind === 'stdin'
+      ? await StreamEnd.source(path, load.bytes, load.chunk)
+      : await StreamEnd.sink(path, load.bytes);
+  const [applet = '', ...args] = program(kind, load);
+  const relay = spawn(
+    process.execPath,
+    [JS_RELAY, kind, path, join(context.rootfs, 'bin', applet), ...args],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  const exited = once(relay, 'exit');
+  const rate = await end.rate;
+  await exited;
+  return rate;
+}
+
+/** The same programs with nothing but a pipe between them. */
+async function throughPipe(context: MeasureContext, kind: StreamKind, load: Load): Promise<number> {
+  const [applet = '', ...args] = program(kind, load);
+  const dd = `'${join(context.rootfs, 'bin', applet)}' ${args.join(' ')} 2>/dev/null`;
+  const command =
+    kind === 'stdin'
+      ? `'${STREAM}' source ${load.bytes} ${load.chunk} | ${dd}`
+      : `${dd} | '${STREAM}' sink`;
+  const shell = spawn('sh', ['-c', command], { stdio: ['ignore', 'ignore', 'pipe'] });
+  return rateOf(await text(shell.stderr), load.bytes);
+}
+
+function figureOf(
+  kind: StreamKind,
+  load: Load,
+  rates: Record<'agent' | 'js' | 'pipe', number[]>,
+): Figure {
+  const value = median(rates.agent);
+  const js = median(rates.js);
+  const references = [{ name: 'JS relay', value: js }];
+  if (kind !== 'tty') references.push({ name: 'plain pipe', value: median(rates.pipe) });
+  const wanted = kind === 'tty' ? 2 : 3;
+  return {
+    name: `${kind}.${load.name}`,
+    label: `${kind}, writes of ${load.chunk >= MiB ? '1 MiB' : `${load.chunk} B`}`,
+    value,
+    unit: 'GiB/s',
+    better: 'higher',
+    references,
+    ...(load.name === 'large' && kind !== 'stdin'
+      ? { target: atLeast(value, js * wanted, `≥ ${wanted} × JS relay`) }
+      : {}),
+  };
+}
+
+/** One kind of stream: through the agent, through JavaScript and through a plain pipe, in turns. */
+export function measureThroughput(kind: StreamKind) {
+  return async (context: MeasureContext): Promise<Figure[]> => {
+    buildStreamTool();
+    await using raw = await startSubject(context.subject);
+    const figures: Figure[] = [];
+    await withContainer(raw, context, async (id) => {
+      for (const load of loads(kind, context.quick)) {
+        const rates = { agent: [] as number[], js: [] as number[], pipe: [] as number[] };
+        const rounds = context.quick ? 3 : 5;
+        for (let round = 0; round < rounds; round += 1) {
+          context.progress(`${kind}, ${load.name} writes, round ${round + 1} of ${rounds}`);
+          rates.agent.push(await throughAgent(raw, id, kind, load));
+          rates.js.push(await throughJavaScript(context, kind, load));
+          if (kind !== 'tty') rates.pipe.push(await throughPipe(context, kind, load));
+        }
+        figures.push(figureOf(kind, load, rates));
+      }
+    });
+    return figures;
+  };
+}
