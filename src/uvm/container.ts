@@ -1,3 +1,4 @@
+import { runWithoutLogFields } from '../log/context.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ExitStatus } from '../os/process.ts';
 import type { WindowSize } from '../os/pty.ts';
@@ -65,7 +66,10 @@ export class Container {
     this.#announcement = new ExitAnnouncement(this.init, () =>
       context.onExit({ containerId: this.id, type: this.#exitType() }),
     );
-    void runtime.init.exited.then((status) => this.#initExited(status));
+    // The end of a container belongs to no request, least of all to the one that created it.
+    runWithoutLogFields(() => {
+      void runtime.init.exited.then((status) => this.#initExited(status));
+    });
   }
 
   get runtime(): RuntimeContainer {
