@@ -43,16 +43,22 @@ describe('what a container is', () => {
     );
   });
 
-  test.each([undefined, '', '.', '..', '../other', 'a/b', 'a b', 'x'.repeat(1025)])(
-    'a workload with the sandbox id %j is refused',
-    (sandboxId) => {
-      const annotations = {
-        [annotation.containerType]: 'container',
-        ...(sandboxId === undefined ? {} : { [annotation.sandboxId]: sandboxId }),
-      };
-      expect(() => kind('a', annotations)).toThrow(/unsupported 'io\.kubernetes\.cri\.sandbox-id'/);
-    },
-  );
+  test.each([
+    undefined,
+    '',
+    '.',
+    '..',
+    '../other',
+    'a/b',
+    'a b',
+    'x'.repeat(1025),
+  ])('a workload with the sandbox id %j is refused', (sandboxId) => {
+    const annotations = {
+      [annotation.containerType]: 'container',
+      ...(sandboxId === undefined ? {} : { [annotation.sandboxId]: sandboxId }),
+    };
+    expect(() => kind('a', annotations)).toThrow(/unsupported 'io\.kubernetes\.cri\.sandbox-id'/);
+  });
 
   test('a virtual pod id that is no name is refused', () => {
     const annotations = {

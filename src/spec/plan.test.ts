@@ -126,15 +126,18 @@ describe('a standalone container', () => {
     });
   });
 
-  test.each(['a b', 'a\n127.0.0.1 evil', 'ä', 'x'.repeat(256), 'a/b'])(
-    'refuses the host name %j',
-    async (hostname) => {
-      await expect(planContainer(specWith({ hostname }), context)).rejects.toMatchObject({
-        code: 'invalid-argument',
-        field: 'OciSpecification.hostname',
-      });
-    },
-  );
+  test.each([
+    'a b',
+    'a\n127.0.0.1 evil',
+    'ä',
+    'x'.repeat(256),
+    'a/b',
+  ])('refuses the host name %j', async (hostname) => {
+    await expect(planContainer(specWith({ hostname }), context)).rejects.toMatchObject({
+      code: 'invalid-argument',
+      field: 'OciSpecification.hostname',
+    });
+  });
 
   test('shares the network of the VM when the annotation says so', async () => {
     const annotations = { [annotation.hostNetwork]: 'True' };
@@ -224,16 +227,20 @@ describe('a sandbox', () => {
     ]);
   });
 
-  test.each(['1', '1;2;3', 'a;b', '-1;2', '1;', '0;18446744073709551616'])(
-    'refuses the core limit %j',
-    async (value) => {
-      const annotations = { ...sandbox, [annotation.rlimitCore]: value };
-      await expect(planContainer(specWith({ annotations }), context)).rejects.toMatchObject({
-        code: 'invalid-argument',
-        field: `OciSpecification.annotations.${annotation.rlimitCore}`,
-      });
-    },
-  );
+  test.each([
+    '1',
+    '1;2;3',
+    'a;b',
+    '-1;2',
+    '1;',
+    '0;18446744073709551616',
+  ])('refuses the core limit %j', async (value) => {
+    const annotations = { ...sandbox, [annotation.rlimitCore]: value };
+    await expect(planContainer(specWith({ annotations }), context)).rejects.toMatchObject({
+      code: 'invalid-argument',
+      field: `OciSpecification.annotations.${annotation.rlimitCore}`,
+    });
+  });
 });
 
 describe('a workload', () => {
@@ -275,15 +282,20 @@ describe('a workload', () => {
     ]);
   });
 
-  test.each(['', '0', '00', '-1', '1.5', '64k', '18446744073709551616'])(
-    'refuses the shared memory size %j',
-    async (value) => {
-      await expect(plan({}, { [annotation.shmSizeKb]: value })).rejects.toMatchObject({
-        code: 'invalid-argument',
-        field: `OciSpecification.annotations.${annotation.shmSizeKb}`,
-      });
-    },
-  );
+  test.each([
+    '',
+    '0',
+    '00',
+    '-1',
+    '1.5',
+    '64k',
+    '18446744073709551616',
+  ])('refuses the shared memory size %j', async (value) => {
+    await expect(plan({}, { [annotation.shmSizeKb]: value })).rejects.toMatchObject({
+      code: 'invalid-argument',
+      field: `OciSpecification.annotations.${annotation.shmSizeKb}`,
+    });
+  });
 
   test.each([
     ['sandbox mounts', { mounts: [{ destination: '/a', source: 'sandbox://a' }] }, {}],
