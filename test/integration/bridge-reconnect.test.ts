@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { RAW, rawFrame, ZERO_ACTIVITY } from '../support/raw-client.ts';
 import { firstData, negotiate, readAll } from '../support/raw-flows.ts';
@@ -96,6 +97,8 @@ test('ten thousand requests at once are all answered, the agent stays small', ()
       }),
     );
     expect(await s.uvmSh('echo still answering')).toBe('still answering\n');
+    const status = readFileSync(`/proc/${s.raw.agent.pid}/status`, 'utf8');
+    expect(Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1])).toBeLessThan(160 * 1024);
     await s.signal('busy', init.pid, 9);
     const codes = await Promise.all(waits);
     expect(new Set(codes.map((reply) => reply.body.ExitCode))).toEqual(new Set([137]));
