@@ -16,7 +16,8 @@ export const bridgeLimits = {
   quotedBytes: 1024,
   /**
    * Requests not yet answered on one connection; one more is answered with an error. A process
-   * has one WaitForProcess open for all its life, so this bounds the processes a host can watch.
+   * has one WaitForProcess open for all its life, so this bounds the processes a host can watch; a
+   * pending wait takes about 3 KiB.
    */
   pendingRequests: 16_384,
   /** Payload bytes of the requests not yet answered; one more is answered with an error. */
