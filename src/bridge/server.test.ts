@@ -465,7 +465,7 @@ describe('notifications', () => {
     expect((await host.notification('c')).body.ActivityId).toBe(guid);
   });
 
-  test('come after the reply to a wait that was settled before', async () => {
+  test('are written where the model tells them: after a wait it has answered, before what it answers next', async () => {
     const processes = new FakeProcesses();
     const uvm = new FakeUvm({ wait: processes.wait });
     await using session = new BridgeSession(uvm);
@@ -474,9 +474,13 @@ describe('notifications', () => {
     await settled(host);
     const before = host.received.length;
     processes.end(1, 0);
+    await new Promise(setImmediate);
     uvm.exit('c');
-    await Promise.all([wait, host.notification('c')]);
-    expect(host.received.slice(before).map(({ type }) => type)).toEqual([0x20100601, 0x30100101]);
+    const next = host.call(RAW.start, body('c'));
+    await Promise.all([wait, host.notification('c'), next]);
+    expect(host.received.slice(before).map(({ type }) => type)).toEqual([
+      0x20100601, 0x30100101, 0x20100201,
+    ]);
   });
 
   test('wait for a connection that has negotiated, and come once, in order', async () => {

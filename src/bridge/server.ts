@@ -119,18 +119,13 @@ export class BridgeServer {
     this.#log.warning('bridge lost', { reason });
   }
 
-  /**
-   * The replies to those who wait for the init must come first. They have been settled; their
-   * promises need the rest of this turn to become replies.
-   */
+  /** Written in this very call: the model has seen to it that who waits was answered before, and may answer a delete right after. */
   #containerExited({ containerId, type }: ContainerExit): void {
-    runWithoutLogFields(() =>
-      setImmediate(() => {
-        const frame = notificationFrame(containerId, this.#activityIds.of(containerId), type);
-        this.#notifications.push(containerId, frame);
-        this.#log.info('container ended', { containerId, type });
-      }),
-    );
+    runWithoutLogFields(() => {
+      const frame = notificationFrame(containerId, this.#activityIds.of(containerId), type);
+      this.#notifications.push(containerId, frame);
+      this.#log.info('container ended', { containerId, type });
+    });
   }
 
   #describe(): string[] {

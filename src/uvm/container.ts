@@ -221,7 +221,7 @@ export class Container {
     this.#abandonUnstarted();
     for (const process of [this.init, ...this.processes]) process.abortStreams();
     await this.init.drained;
-    this.#announcement.announceNow();
+    await this.#announcement.afterAnswers();
     await this.#parts.removeDirectories();
   }
 

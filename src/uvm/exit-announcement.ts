@@ -15,16 +15,22 @@ export class ExitAnnouncement {
     this.#announce = announce;
     void init.drained.then(() => {
       if (this.#done) return;
-      this.#timer = startTimer(uvmLimits.notificationGraceMs, () => this.announceNow());
-      // Waiters are answered in microtasks that follow; setImmediate comes after all of them, so
-      // that the answers are written first.
-      const afterAnswers = () => setImmediate(() => this.announceNow());
-      if (init.answered && init.waiters === 0) afterAnswers();
-      else init.onReleased = afterAnswers;
+      this.#timer = startTimer(uvmLimits.notificationGraceMs, () => this.#announceOnce());
+      if (init.answered && init.waiters === 0) void this.afterAnswers();
+      else init.onReleased = () => void this.afterAnswers();
     });
   }
 
-  announceNow(): void {
+  /**
+   * Announces, if that was not done, once who waits has been answered: the answers are written in
+   * microtasks that follow the drain, and setImmediate comes after all of them.
+   */
+  async afterAnswers(): Promise<void> {
+    await new Promise(setImmediate);
+    this.#announceOnce();
+  }
+
+  #announceOnce(): void {
     if (this.#done) return;
     this.#done = true;
     this.#timer?.[Symbol.dispose]();

@@ -174,7 +174,7 @@ test('the exit is announced once, after who waits was answered', async () => {
   await waiting;
   await new Promise(setImmediate);
   await new Promise(setImmediate);
-  announcement.announceNow();
+  await announcement.afterAnswers();
   expect(events).toEqual(['answered', 'announced']);
 });
 

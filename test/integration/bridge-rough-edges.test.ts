@@ -111,6 +111,24 @@ test('a container that was created and never started is deleted, and its end is 
     await s.delete('unused');
   }));
 
+test('a delete answers who still waits, then tells the end, then replies: the id can be used at once', () =>
+  withSession(async (s) => {
+    await s.create('order', { args: ['true'] });
+    const { ProcessList } = (await s.properties('order', ['ProcessList'])) as {
+      ProcessList: { ProcessId: number }[];
+    };
+    const before = s.bridge.received.length;
+    const waiting = s.wait('order', ProcessList[0]?.ProcessId ?? 0);
+    await s.delete('order');
+    expect(await waiting).toBe(137);
+    const reply = (type: number) => ((type & 0x0fffffff) | 0x20000000) >>> 0;
+    expect(s.bridge.received.slice(before).map((message) => message.type)).toEqual([
+      reply(RAW.waitForProcess),
+      RAW.notification,
+      reply(RAW.deleteContainerState),
+    ]);
+  }));
+
 test('ExecuteProcess of init twice: an error, and the first start is untouched', () =>
   withSession(async (s) => {
     await s.create('twice', { args: ['cat'] });
