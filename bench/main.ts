@@ -1,8 +1,9 @@
 /** `npm run bench`: measures, and says beside each figure what it is held against. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeRootfs } from '../test/support/rootfs.ts';
+import { Interrupted, Interruption, removeLeftovers } from './cleanup.ts';
 import type { Figure } from './figures.ts';
 import { measureCrowd } from './measures/crowd.ts';
 import { measureExit } from './measures/exit-latency.ts';
@@ -40,24 +41,35 @@ async function measure(
   name: string,
   subject: Subject,
   base: Omit<MeasureContext, 'subject' | 'progress'>,
+  interruption: Interruption,
 ): Promise<Figure[]> {
   const body = MEASURES[name];
   if (!body) throw new Error(`no measure ${name}`);
-  const figures = await body({ ...base, subject, progress: progressFor(name, subject.name) });
+  const show = progressFor(name, subject.name);
+  const progress = (text: string) => {
+    interruption.check();
+    show(text);
+  };
+  const figures = await body({ ...base, subject, progress }).catch((error: unknown) => {
+    // Whatever failed because its process was ended says less than why it was.
+    interruption.check();
+    throw error;
+  });
   if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
   return figures;
 }
 
 async function measureAll(options: BenchOptions): Promise<Result[]> {
   const directory = mkdtempSync(join(tmpdir(), 'gcs-bench-'));
+  using interruption = new Interruption();
   try {
     const rootfs = makeRootfs(join(directory, 'rootfs'));
     const base = { quick: options.quick, rootfs, directory };
     const peer = options.peer && { name: 'peer', command: options.peer };
     const results: Result[] = [];
     for (const name of options.only.length > 0 ? options.only : Object.keys(MEASURES)) {
-      const figures = await measure(name, OURS, base);
-      const others = peer ? await measure(name, peer, base) : [];
+      const figures = await measure(name, OURS, base, interruption);
+      const others = peer ? await measure(name, peer, base, interruption) : [];
       for (const figure of figures) {
         const other = others.find((candidate) => candidate.name === figure.name);
         results.push({ figure, ...(other ? { peer: other } : {}) });
@@ -65,7 +77,7 @@ async function measureAll(options: BenchOptions): Promise<Result[]> {
     }
     return results;
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    await removeLeftovers(directory);
   }
 }
 
@@ -88,7 +100,7 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  if (!(error instanceof TypeError)) throw error;
+  if (!(error instanceof TypeError || error instanceof Interrupted)) throw error;
   console.error(`bench: ${error.message}`);
-  process.exitCode = 2;
+  process.exitCode = error instanceof Interrupted ? 130 : 2;
 }

@@ -40,3 +40,8 @@ export function freshId(): string {
   counter += 1;
   return `bench-${run}-${counter}`;
 }
+
+/** Whether a container of that id was made by this run. */
+export function isOurs(id: string): boolean {
+  return id.startsWith(`bench-${run}-`);
+}

@@ -103,7 +103,7 @@ async function run(place: Workplace, interruption: Interruption): Promise<void> 
 }
 
 async function main(): Promise<number> {
-  using interruption = new Interruption();
+  const interruption = new Interruption();
   const place = new Workplace();
   let code = 0;
   try {

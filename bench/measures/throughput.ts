@@ -34,9 +34,17 @@ function loads(kind: StreamKind, quick: boolean): Load[] {
 
 /** The program at the container's end of the stream. */
 function program(kind: StreamKind, { bytes, chunk }: Load): string[] {
-  return kind === 'stdin'
-    ? ['dd', 'of=/dev/null', `bs=${chunk}`]
-    : ['dd', 'if=/dev/zero', `bs=${chunk}`, `count=${bytes / chunk}`];
+  const dd =
+    kind === 'stdin'
+      ? `dd of=/dev/null bs=${chunk}`
+      : `dd if=/dev/zero bs=${chunk} count=${bytes / chunk}`;
+  // On a terminal its statistics would be among what is counted.
+  return ['sh', '-c', `exec ${dd} 2>/dev/null`];
+}
+
+/** Outside the container the same busybox runs. */
+function programsOf({ rootfs }: MeasureContext): NodeJS.ProcessEnv {
+  return { ...process.env, PATH: join(rootfs, 'bin') };
 }
 
 /** A container that sleeps, for the processes whose streams are measured. */
@@ -102,12 +110,10 @@ async function throughJavaScript(
     kind === 'stdin'
       ? await StreamEnd.source(path, load.bytes, load.chunk)
       : await StreamEnd.sink(path, load.bytes);
-  const [applet = '', ...args] = program(kind, load);
-  const relay = spawn(
-    process.execPath,
-    [JS_RELAY, kind, path, join(context.rootfs, 'bin', applet), ...args],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
+  const relay = spawn(process.execPath, [JS_RELAY, kind, path, ...program(kind, load)], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: programsOf(context),
+  });
   const exited = once(relay, 'exit');
   const rate = await end.rate;
   await exited;
@@ -116,13 +122,15 @@ async function throughJavaScript(
 
 /** The same programs with nothing but a pipe between them. */
 async function throughPipe(context: MeasureContext, kind: StreamKind, load: Load): Promise<number> {
-  const [applet = '', ...args] = program(kind, load);
-  const dd = `'${join(context.rootfs, 'bin', applet)}' ${args.join(' ')} 2>/dev/null`;
+  const dd = program(kind, load).at(-1);
   const command =
     kind === 'stdin'
-      ? `'${STREAM}' source ${load.bytes} ${load.chunk} | ${dd}`
-      : `${dd} | '${STREAM}' sink`;
-  const shell = spawn('sh', ['-c', command], { stdio: ['ignore', 'ignore', 'pipe'] });
+      ? `'${STREAM}' source ${load.bytes} ${load.chunk} | (${dd})`
+      : `(${dd}) | '${STREAM}' sink`;
+  const shell = spawn('sh', ['-c', command], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: programsOf(context),
+  });
   return rateOf(await text(shell.stderr), load.bytes);
 }
 

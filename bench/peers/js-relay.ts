@@ -27,7 +27,13 @@ if (mode === 'stdout') {
 } else {
   using reaper = Reaper.start();
   const pty = openPty({ width: 80, height: 24 });
-  reaper.spawn({ file, args: [file, ...args], env: [], stdio: [], terminal: pty.path });
+  reaper.spawn({
+    file,
+    args: [file, ...args],
+    env: [`PATH=${process.env.PATH}`],
+    stdio: [],
+    terminal: pty.path,
+  });
   const master = new ReadStream(pty.master.take());
   // A terminal ends with EIO once nobody has it open any more.
   master.on('error', () => socket.end());

@@ -14,7 +14,9 @@ export class DemoAgent implements AsyncDisposable {
 
   constructor(path: string) {
     // A session of its own: Ctrl-C is the demonstration's, which ends the agent when it is done.
-    this.#child = spawn(PROGRAM, ['-v4', '-transport', `hybrid:${path}`, '-loglevel', 'warning'], {
+    const agent = [PROGRAM, '-v4', '-transport', `hybrid:${path}`, '-loglevel', 'warning'];
+    // Should the demonstration itself be killed, the agent is told to end, and ends its container.
+    this.#child = spawn('setpriv', ['--pdeathsig', 'TERM', ...agent], {
       detached: true,
       stdio: ['ignore', 'ignore', 'pipe'],
     });

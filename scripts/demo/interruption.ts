@@ -1,6 +1,6 @@
-const CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+const CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, SIGPIPE: 141 } as const;
 
-/** Turns the first Ctrl-C into a rejection, so that what is open is closed on the way out. */
+/** Turns the first Ctrl-C, or a reader of the output that went away, into a rejection, so that what is open is closed on the way out. */
 export class Interruption implements Disposable {
   readonly happened: Promise<never>;
   #code: number | undefined;
@@ -18,6 +18,13 @@ export class Interruption implements Disposable {
       process.on(signal, listener);
       this.#undo.push(() => process.off(signal, listener));
     }
+    // Nobody reads on (`npm start | head`): what is open is closed all the same.
+    const unread = (error: Error) => {
+      this.#code ??= CODES.SIGPIPE;
+      reject(error);
+    };
+    process.stdout.on('error', unread);
+    this.#undo.push(() => process.stdout.off('error', unread));
   }
 
   /** The exit code that goes with the signal; undefined when none came. */

@@ -18,6 +18,9 @@ import { negotiate } from './raw-flows.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const ISOLATE = fileURLToPath(new URL('./isolate.sh', import.meta.url));
 
+/** Milliseconds for an agent to end by itself. */
+const END_GRACE_MS = 10_000;
+
 export interface AgentOptions {
   /** More arguments for the agent. */
   args?: readonly string[];
@@ -68,7 +71,16 @@ export class AgentProcess implements AsyncDisposable {
     ).map((part) => part.replaceAll('{PATH}', this.path));
     command.push(...(options.args ?? []));
     const argv = this.#isolated
-      ? [ISOLATE, name, this.#asInit ? 'init' : 'child', ...command]
+      ? // Should the test be killed, all of it ends too.
+        [
+          'setpriv',
+          '--pdeathsig',
+          'TERM',
+          ISOLATE,
+          name,
+          this.#asInit ? 'init' : 'child',
+          ...command,
+        ]
       : command;
     const [file = '', ...rest] = argv;
     this.#child = spawn(file, rest, {
@@ -114,8 +126,11 @@ export class AgentProcess implements AsyncDisposable {
 
   /** Ends the agent and all in its namespaces, and removes its directory and cgroups. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.running) this.#child.kill(this.#isolated ? 'SIGTERM' : 'SIGKILL');
+    if (this.running) this.#child.kill('SIGTERM');
+    // Isolated, all ends with the namespaces; bare, the agent is given the time to end its containers.
+    const force = setTimeout(() => this.#child.kill('SIGKILL'), END_GRACE_MS);
     await this.exited;
+    clearTimeout(force);
     if (this.#isolated) await removeDyingCgroups(this.cgroups);
     if (this.#ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
   }
