@@ -7,14 +7,27 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 // One splice moves at most what the pipe holds; the number only has to be larger than that.
 #define SPLICE_MAX (1u << 20)
 #define BUFFER_SIZE (64u << 10)
-// Reads of a pty return at most 4095 bytes. After a read of this size more is likely waiting, and
-// one write of several reads wakes the host once instead of many times.
+// Reads of a pty return at most 4095 bytes. After a read of this size more is likely to follow, and
+// one write of many reads wakes the host once instead of many times: so as long as the buffer is
+// below the mark, the next read is waited for a moment.
 #define LONG_READ 2048
+#define BUFFER_MARK (BUFFER_SIZE - 8192)
+#define FOLLOW_NS 50000
+// A process that makes many small writes would wake the relay, and the relay the host, for each of
+// them. When that many small transfers have followed each other this closely, the relay lets more
+// come together before the next one. A transfer of FULL bytes or a longer silence ends that.
+#define SMALL 4096
+#define SMALL_RUN 8
+#define CLOSE_NS 50000
+#define NAP_NS 100000
+#define SILENCE_NS 400000
+#define FULL (64u << 10)
 // A pty holds up to 4 KiB in the line discipline, which FIONREAD counts, and up to 8 KiB plus one
 // allocation behind it, which it does not (drivers/tty/pty.c, tty_buffer_set_limit).
 #define PTY_HIDDEN_MAX (64u << 10)
@@ -145,6 +158,44 @@ static bool wait_for(struct relay_pump *pump, enum side side) {
   }
 }
 
+// ---- pacing -----------------------------------------------------------------------------------
+
+static uint64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+// Lets a stream of small writes gather. Ends early when somebody wants something of this thread,
+// when the source has no writer any more and when the destination has gone.
+static void nap(struct relay_pump *pump) {
+  struct pollfd fds[] = {
+      {.fd = pump->source}, {.fd = pump->destination}, {.fd = pump->wake, .events = POLLIN}};
+  const struct timespec time = {.tv_nsec = NAP_NS};
+  // Whatever ends it is seen by the wait that follows.
+  ppoll(fds, 3, &time, NULL);
+}
+
+static void pace(struct relay_pump *pump, size_t moved) {
+  const uint64_t time = now();
+  const uint64_t gap = time - pump->moved_at;
+  pump->moved_at = time;
+  if (moved >= FULL || gap > SILENCE_NS)
+    pump->small_run = 0;
+  else if (moved < SMALL && gap < CLOSE_NS && pump->small_run < SMALL_RUN)
+    pump->small_run++;
+  if (pump->small_run < SMALL_RUN) return;
+  nap(pump);
+}
+
+// Is there more within a moment?
+static bool more_follows(struct relay_pump *pump) {
+  struct pollfd fds[] = {{.fd = pump->source, .events = POLLIN},
+                         {.fd = pump->wake, .events = POLLIN}};
+  const struct timespec time = {.tv_nsec = FOLLOW_NS};
+  return ppoll(fds, 2, &time, NULL) > 0 && fds[0].revents != 0 && fds[1].revents == 0;
+}
+
 // ---- tee --------------------------------------------------------------------------------------
 
 static void stop_tee(struct relay_pump *pump, int error) {
@@ -208,6 +259,7 @@ static bool run_splice(struct relay_pump *pump) {
     ssize_t n = pump->tee >= 0 ? splice_with_tee(pump) : splice_once(pump, SPLICE_MAX);
     if (n > 0) {
       count(pump, (size_t)n);
+      pace(pump, (size_t)n);
     } else if (n == 0) {
       finish(pump, RELAY_EOF, 0);
       break;
@@ -228,23 +280,24 @@ static bool run_splice(struct relay_pump *pump) {
   return true;
 }
 
-// Reads until the buffer is full or the source has little more. `*end` is set when it has ended;
+// Reads until the buffer is nearly full or the source has no more. `*end` is set when it has ended;
 // what was read before is delivered first.
 static void fill(struct relay_pump *pump, bool *end, int *end_error) {
   pump->head = pump->tail = 0;
-  while (pump->tail < BUFFER_SIZE) {
-    ssize_t n = read(pump->source, pump->buffer + pump->tail, BUFFER_SIZE - pump->tail);
-    if (n > 0) {
-      pump->tail += (size_t)n;
-      if (n < LONG_READ) return;
-      continue;
+  do {
+    ssize_t n;
+    do {
+      n = read(pump->source, pump->buffer + pump->tail, BUFFER_SIZE - pump->tail);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+      if (n < 0 && errno == EAGAIN) return;
+      *end = true;
+      *end_error = n < 0 ? errno : 0;
+      return;
     }
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) return;
-    *end = true;
-    *end_error = n < 0 ? errno : 0;
-    return;
-  }
+    pump->tail += (size_t)n;
+    if (n < LONG_READ) return;
+  } while (pump->tail < BUFFER_MARK && more_follows(pump));
 }
 
 static bool drain(struct relay_pump *pump) {
@@ -268,7 +321,9 @@ static void run_copy(struct relay_pump *pump) {
   int end_error = 0;
   while (wait_for(pump, SOURCE)) {
     fill(pump, &end, &end_error);
+    const size_t moved = pump->tail;
     if (!drain(pump)) return;
+    if (moved > 0 && !end) pace(pump, moved);
     if (end) {
       if (end_error != 0)
         finish_source(pump, end_error);

@@ -52,6 +52,8 @@ struct relay_pump {
   size_t ahead;            // bytes of the source that are in that pipe already
   char *buffer;
   size_t head, tail;       // the part of the buffer that is read but not written
+  uint64_t moved_at;       // CLOCK_MONOTONIC of the last transfer, in nanoseconds
+  unsigned small_run;      // small transfers in close succession
 };
 
 // Runs until the end; blocks in poll(2) only. Signals should be blocked in the calling thread.

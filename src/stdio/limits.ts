@@ -10,3 +10,6 @@ export const defaultDrainPolicy: DrainPolicy = {
   // that lives but never closes; while it has bytes left to read the bound starts again.
   hostCloseMs: 30_000,
 };
+
+/** Capacity of the pipe of one stream, in bytes: what a process can write before a host that does not read stops it. */
+export const streamPipeBytes = 262_144;

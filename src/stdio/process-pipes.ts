@@ -1,5 +1,7 @@
+import { hasCode } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
 import { pipe } from '../os/pipe.ts';
+import { streamPipeBytes } from './limits.ts';
 import { type AgentPipes, type StreamName, streamNames } from './stdio.ts';
 
 /**
@@ -8,6 +10,20 @@ import { type AgentPipes, type StreamName, streamNames } from './stdio.ts';
  * stream and writing gives EPIPE (the init process of a container).
  */
 export type UnusedStream = 'dev-null' | 'closed-pipe';
+
+/**
+ * Larger than the 64 KiB of pipe(7), so that the process and the relay's thread take turns less
+ * often; a pipe takes memory only for what is in it. Where that much is not allowed (EPERM), the
+ * kernel's default serves.
+ */
+function streamPipe(): { read: Fd; write: Fd } {
+  try {
+    return pipe({ size: streamPipeBytes });
+  } catch (error) {
+    if (hasCode(error, 'EPERM')) return pipe();
+    throw error;
+  }
+}
 
 /**
  * The pipes between a process and the agent. The two ends of a pipe have file descriptions of
@@ -22,7 +38,7 @@ export class ProcessPipes implements Disposable {
     try {
       for (const name of streamNames) {
         if (wanted[name] !== true && unused === 'dev-null') continue;
-        const { read, write } = pipe({ size: Number(process.env.PSZ ?? 65536) });
+        const { read, write } = wanted[name] === true ? streamPipe() : pipe();
         const [mine, theirs] = name === 'stdin' ? [write, read] : [read, write];
         this.#process[name] = theirs;
         if (wanted[name] === true) this.#agent[name] = mine;
