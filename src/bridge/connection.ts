@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
+import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
-import { AgentError } from '../uvm/errors.ts';
 import type { Dispatcher, Outcome } from './dispatch.ts';
 import { type Frame, FrameDecoder, FrameError } from './frame.ts';
 import { failureOf, Hresult, HresultError } from './hresult.ts';

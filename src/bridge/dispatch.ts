@@ -1,6 +1,6 @@
+import { AgentError } from '../errors.ts';
 import { runWithLogFields } from '../log/context.ts';
 import type { LogFields, Logger } from '../log/logger.ts';
-import { AgentError } from '../uvm/errors.ts';
 import { catalogue, requestNameOf } from './catalogue.ts';
 import { type Handlers, type RequestContext, UNANSWERED } from './handlers/handler.ts';
 import {

@@ -1,4 +1,4 @@
-import { AgentError, type AgentErrorCode } from '../uvm/errors.ts';
+import { AgentError, type AgentErrorCode } from '../errors.ts';
 import { SchemaError } from './schema.ts';
 
 /** HRESULTs of the protocol, unsigned as they are written in texts. */

@@ -1,4 +1,4 @@
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 import type { BridgeLimits } from './limits.ts';
 import { describeType } from './message-types.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 import { cutText, encodedBytes } from './cut-text.ts';
 import { failureOf, Hresult, HresultError, inContext } from './hresult.ts';
 import { failureText, fitsReply, notificationFrame, replyFrame, successText } from './reply.ts';

@@ -1,7 +1,7 @@
 /** What brings the agent that hosts know to its end, or its host's bridge: one test each. */
 import { expect, test } from 'vitest';
 import { NULL_CONTAINER, RAW, type RawMessage, rawFrame } from '../../test/support/raw-client.ts';
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 import { FakeUvm } from './testing/fake-uvm.ts';
 import { BridgeSession, body } from './testing/session.ts';
 

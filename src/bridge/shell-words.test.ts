@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 import { splitShellWords } from './shell-words.ts';
 
 test.each([

@@ -1,4 +1,4 @@
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 
 const blank = /[ \t\n]/;
 /** What a backslash escapes inside double quotes (POSIX.1-2024, XCU 2.2.3). */

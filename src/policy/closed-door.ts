@@ -1,4 +1,4 @@
-import { AgentError } from '../uvm/errors.ts';
+import { AgentError } from '../errors.ts';
 import type { UvmOperations } from '../uvm/operations.ts';
 
 function denied(operation: string) {

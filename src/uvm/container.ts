@@ -1,3 +1,4 @@
+import { AgentError } from '../errors.ts';
 import { runWithoutLogFields } from '../log/context.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ExitStatus } from '../os/process.ts';
@@ -7,7 +8,6 @@ import { prepareExec } from '../spec/exec.ts';
 import type { OciLinuxResources, OciProcess, OciSpec } from '../spec/oci.ts';
 import type { ConnectionSet } from '../stdio/connection-set.ts';
 import type { StdioPorts, StdioSession } from '../stdio/stdio.ts';
-import { AgentError } from './errors.ts';
 import { ExitAnnouncement } from './exit-announcement.ts';
 import { GuestProcess } from './guest-process.ts';
 import type { ContainerExit } from './operations.ts';

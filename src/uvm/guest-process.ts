@@ -1,7 +1,7 @@
+import { AgentError } from '../errors.ts';
 import { type ExitStatus, exitCodeOf } from '../os/process.ts';
 import type { WindowSize } from '../os/pty.ts';
 import type { StdioReport, StdioSession } from '../stdio/stdio.ts';
-import { AgentError } from './errors.ts';
 import { startTimer } from './timer.ts';
 
 /** What the model needs of a process, whoever started it: a runtime's process or a child of the agent. */

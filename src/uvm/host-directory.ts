@@ -1,8 +1,8 @@
 import { lstatSync, readFileSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { isAbsolute, normalize } from 'node:path';
+import { AgentError } from '../errors.ts';
 import { hasCode } from '../os/errors.ts';
-import { AgentError } from './errors.ts';
 
 /** Below these the agent may remove whatever the host placed for a container; they exist for that. */
 const REMOVABLE_ROOTS = ['/run/gcs/', '/run/mounts/', '/mounts/'];

@@ -1,4 +1,4 @@
-import { AgentError } from './errors.ts';
+import { AgentError } from '../errors.ts';
 import type { GuestProcess } from './guest-process.ts';
 import { uvmLimits } from './limits.ts';
 

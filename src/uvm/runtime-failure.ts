@@ -1,5 +1,5 @@
+import { AgentError, type AgentErrorCode } from '../errors.ts';
 import { RuntimeError, type RuntimeErrorCode } from '../runtime/runtime.ts';
-import { AgentError, type AgentErrorCode } from './errors.ts';
 
 const agentCode: Readonly<Record<RuntimeErrorCode, AgentErrorCode>> = {
   'not-found': 'container-not-found',

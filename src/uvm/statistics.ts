@@ -1,7 +1,7 @@
 import type { Cgroup } from '../cgroup/hierarchy.ts';
 import type { Metrics } from '../cgroup/metrics.ts';
+import { AgentError } from '../errors.ts';
 import type { Container } from './container.ts';
-import { AgentError } from './errors.ts';
 
 /** Where a container's cgroup is cannot change and is only told while init lives: remembered. */
 const cgroups = new WeakMap<Container, Cgroup>();

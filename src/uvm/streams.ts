@@ -1,3 +1,4 @@
+import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Fd } from '../os/fd.ts';
 import { openPty, type WindowSize } from '../os/pty.ts';
@@ -9,7 +10,6 @@ import { ProcessPipes, type UnusedStream } from '../stdio/process-pipes.ts';
 import type { DrainPolicy, StdioPorts, StdioSession } from '../stdio/stdio.ts';
 import { TtyRelay } from '../stdio/tty-relay.ts';
 import type { Transport } from '../vsock/transport.ts';
-import { AgentError } from './errors.ts';
 
 /** The agent's side of a process's streams, from before it exists until the relay takes them over. */
 export interface ProcessStreams extends Disposable {

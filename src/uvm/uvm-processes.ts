@@ -1,10 +1,10 @@
 import { statSync } from 'node:fs';
+import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { hasCode, OsError } from '../os/errors.ts';
 import type { Child, SpawnOptions } from '../os/process.ts';
 import type { Reaper } from '../os/reaper.ts';
 import type { ConnectionSet } from '../stdio/connection-set.ts';
-import { AgentError } from './errors.ts';
 import { GuestProcess } from './guest-process.ts';
 import type { UvmProcessRequest } from './operations.ts';
 import { ProcessTable } from './process-table.ts';

@@ -1,4 +1,5 @@
 import type { Metrics } from '../cgroup/metrics.ts';
+import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { WindowSize } from '../os/pty.ts';
 import type { Reaper } from '../os/reaper.ts';
@@ -9,7 +10,6 @@ import type { Transport } from '../vsock/transport.ts';
 import type { Container } from './container.ts';
 import { createContainer } from './create.ts';
 import { describeUvm } from './describe.ts';
-import { AgentError } from './errors.ts';
 import { ExitEvents } from './exit-events.ts';
 import type { GuestProcess } from './guest-process.ts';
 import { uvmLimits } from './limits.ts';

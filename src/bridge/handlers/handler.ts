@@ -1,5 +1,5 @@
+import { AgentError } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
-import { AgentError } from '../../uvm/errors.ts';
 import type { Target, UvmOperations } from '../../uvm/operations.ts';
 import type { ActivityIds } from '../activity-ids.ts';
 import type { ReplyBody, Request } from '../catalogue.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { NULL_CONTAINER, RAW, type RawMessage } from '../../../test/support/raw-client.ts';
 import { emptyMetrics } from '../../cgroup/metrics.ts';
-import { AgentError } from '../../uvm/errors.ts';
+import { AgentError } from '../../errors.ts';
 import { FakeUvm } from '../testing/fake-uvm.ts';
 import { BridgeSession, body } from '../testing/session.ts';
 

@@ -1,4 +1,4 @@
-import { AgentError } from '../../uvm/errors.ts';
+import { AgentError } from '../../errors.ts';
 import type { Request } from '../catalogue.ts';
 import { Hresult, HresultError } from '../hresult.ts';
 import { PROTOCOL_VERSION } from '../message-types.ts';

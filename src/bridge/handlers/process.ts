@@ -1,6 +1,6 @@
+import { AgentError } from '../../errors.ts';
 import type { WindowSize } from '../../os/pty.ts';
 import type { StdioPorts } from '../../stdio/stdio.ts';
-import { AgentError } from '../../uvm/errors.ts';
 import type { UvmProcessRequest } from '../../uvm/operations.ts';
 import type { Request } from '../catalogue.ts';
 import { INFINITE_TIMEOUT } from '../message-types.ts';

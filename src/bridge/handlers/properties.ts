@@ -1,5 +1,5 @@
 import { metricsToJson } from '../../cgroup/json.ts';
-import { AgentError } from '../../uvm/errors.ts';
+import { AgentError } from '../../errors.ts';
 import type { ReplyBody } from '../catalogue.ts';
 import { encodedBytes } from '../cut-text.ts';
 import { encodeJson } from '../json-text.ts';

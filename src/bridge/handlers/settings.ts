@@ -1,4 +1,4 @@
-import { AgentError } from '../../uvm/errors.ts';
+import { AgentError } from '../../errors.ts';
 import { Hresult, UnintelligibleError } from '../hresult.ts';
 import { containerConstraints, type ResourceType, resourceTypes } from '../messages/settings.ts';
 import { type Schema, SchemaError } from '../schema.ts';

@@ -1,5 +1,5 @@
 import { emptyMetrics } from '../../cgroup/metrics.ts';
-import { AgentError } from '../../uvm/errors.ts';
+import { AgentError } from '../../errors.ts';
 import type { ContainerExit, UvmOperations } from '../../uvm/operations.ts';
 
 export type Call = readonly [operation: string, ...args: unknown[]];
