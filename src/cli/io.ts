@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 
 /** What a command may touch of its own process, so that a test can put something else there. */
 export interface Io {
-  readonly stdin: Readable & { isTTY?: boolean; setRawMode?(mode: boolean): unknown };
+  readonly stdin: Readable & { isTTY?: boolean };
   readonly stdout: Writable & TerminalOutput;
   readonly stderr: Writable & TerminalOutput;
   readonly env: Readonly<Record<string, string | undefined>>;

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import type { Io } from './io.ts';
 /** Milliseconds an agent is given to end by itself before it is killed. */
 const END_GRACE_MS = 3000;
 const LOG_TAIL_LINES = 15;
+const SETPRIV = '/usr/bin/setpriv';
 const LOG_FILE = 'agent.log';
 
 export interface PrivateAgentOptions {
@@ -89,14 +90,18 @@ function spawnAgent(
   logFile: string,
   options: PrivateAgentOptions,
 ): ChildProcess {
-  const args = ['-v4', '-transport', `hybrid:${path}`];
+  const args = [program, '-v4', '-transport', `hybrid:${path}`];
   args.push('-loglevel', options.logLevel ?? 'info', '-logfile', logFile);
   if (options.runtime !== undefined) args.push('-runtime', options.runtime);
   // What the agent writes before its log is open (a launcher that fails) joins the log.
   const log = openSync(logFile, 'a', 0o600);
   try {
+    // The agent must not outlive a gcsctl that is killed, so the kernel tells it (prctl(2),
+    // PR_SET_PDEATHSIG). setpriv(1) is part of every Debian; without it only that is lost.
+    const bound = existsSync(SETPRIV) ? [SETPRIV, '--pdeathsig', 'TERM', '--', ...args] : args;
+    const [file = program, ...rest] = bound;
     // A session of its own: Ctrl-C in the terminal is for gcsctl and the container, not for it.
-    return spawn(program, args, { detached: true, cwd: '/', stdio: ['ignore', log, log] });
+    return spawn(file, rest, { detached: true, cwd: '/', stdio: ['ignore', log, log] });
   } finally {
     closeSync(log);
   }

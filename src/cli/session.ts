@@ -3,10 +3,11 @@ import { BridgeError } from '../client/errors.ts';
 import { GuestClient } from '../client/guest.ts';
 import { BRIDGE_PORT } from '../vsock/ports.ts';
 import { TransportError } from '../vsock/transport.ts';
-import { CliError } from './exit-codes.ts';
+import { CliError, Interrupted } from './exit-codes.ts';
 import { hostPath } from './host-path.ts';
 import type { Io } from './io.ts';
 import { PrivateAgent, type PrivateAgentOptions } from './private-agent.ts';
+import { SignalWatch } from './signals.ts';
 
 const DEFAULT_TIMEOUT_S = 10;
 
@@ -58,6 +59,9 @@ async function acceptGuest(
   timeout = DEFAULT_TIMEOUT_S,
   signal?: AbortSignal,
 ): Promise<GuestClient> {
+  const interrupt = new AbortController();
+  // A command without signals of its own still removes its socket when it is interrupted here.
+  using _watch = signal === undefined ? interruptBySignal(interrupt) : undefined;
   // Loaded here: it needs the native addon, and the help should not.
   const { EmulatedHost } = await import('../vsock/emulator/host.ts');
   const host = stack.use(new EmulatedHost(path));
@@ -66,12 +70,17 @@ async function acceptGuest(
       timeoutMs: timeout * 1000,
       // Containers of earlier commands on the same agent may end while this one is its host.
       takesOver: true,
-      ...(signal === undefined ? {} : { signal }),
+      signal: signal ?? interrupt.signal,
     });
     return stack.use(guest);
   } catch (error) {
     throw explained(error, path, timeout);
   }
+}
+
+/** Until disposed of, a signal to gcsctl aborts with Interrupted. */
+export function interruptBySignal(controller: AbortController): SignalWatch {
+  return new SignalWatch((name, signal) => controller.abort(new Interrupted(name, signal)));
 }
 
 function explained(error: unknown, path: string, timeout: number): unknown {

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { CliError } from './exit-codes.ts';
 import type { Io } from './io.ts';
 
 export interface TerminalSize {
@@ -28,17 +30,30 @@ export function watchTerminalSize(io: Io, resized: (size: TerminalSize) => void)
 }
 
 /**
- * Raw mode for the terminal behind stdin: every key goes to the guest, also Ctrl-C. Left again on
- * disposal and, should the process end on the way, at its exit.
+ * Raw mode for the terminal behind stdin: every key goes to the guest, also Ctrl-C, and output
+ * reaches the screen as it comes. Left again on disposal and, should the process end on the way,
+ * at its exit.
  */
 export function rawMode(io: Io): Disposable {
-  const { stdin } = io;
-  if (stdin.isTTY !== true || stdin.setRawMode === undefined) return { [Symbol.dispose]: () => {} };
+  if (io.stdin.isTTY !== true) return { [Symbol.dispose]: () => {} };
+  // Not setRawMode(): Node's raw mode still turns "\n" into "\r\n" (ONLCR), which garbles programs
+  // that move the cursor down by it.
+  const settings = stty('-g').trim();
   const restore = (): void => {
     process.off('exit', restore);
-    stdin.setRawMode?.(false);
+    stty(settings);
   };
-  stdin.setRawMode(true);
   process.on('exit', restore);
+  stty('raw', '-echo');
   return { [Symbol.dispose]: restore };
+}
+
+/** stty(1) on the terminal behind this process's stdin. */
+function stty(...args: string[]): string {
+  try {
+    return execFileSync('stty', args, { stdio: ['inherit', 'pipe', 'pipe'], encoding: 'utf8' });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CliError(`cannot set up the terminal: ${reason}`, { cause });
+  }
 }

@@ -1,5 +1,5 @@
 /** A real agent, isolated, with the SDK as its host; and a root file system both can see. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
@@ -19,6 +19,8 @@ let rootfs = '';
 export function useClientRootfs(): () => string {
   beforeAll(() => {
     rootfs = makeRootfs(mkdtempSync(join(tmpdir(), 'gcs-rootfs-')));
+    // Users of the container other than root have to reach it.
+    chmodSync(rootfs, 0o755);
   });
   afterAll(() => rmSync(rootfs, { recursive: true, force: true }));
   return () => rootfs;

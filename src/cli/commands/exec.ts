@@ -2,10 +2,9 @@ import { defaultProcess } from '../../client/spec.ts';
 import type { OciUser } from '../../spec/oci.ts';
 import { attach } from '../attach.ts';
 import { defineCommand } from '../command.ts';
-import { Interrupted, UsageError } from '../exit-codes.ts';
+import { UsageError } from '../exit-codes.ts';
 import { hostOptions } from '../host-path.ts';
-import { openStanding } from '../session.ts';
-import { SignalWatch } from '../signals.ts';
+import { interruptBySignal, openStanding } from '../session.ts';
 import { terminalSize } from '../terminal.ts';
 import { parseEnvironment } from '../values.ts';
 
@@ -48,7 +47,7 @@ export const execCommand = defineCommand({
       ...(values.user === undefined ? {} : { user: execUser(values.user) }),
     });
     const abort = new AbortController();
-    using signals = new SignalWatch((name, signal) => abort.abort(new Interrupted(name, signal)));
+    using signals = interruptBySignal(abort);
     await using session = await openStanding(values, io, abort.signal);
     const streams = { stdin: values.interactive };
     const container = session.guest.container(id);

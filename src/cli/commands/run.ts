@@ -7,8 +7,8 @@ import { Interrupted, UsageError } from '../exit-codes.ts';
 import { hostOptions } from '../host-path.ts';
 import { HostState } from '../host-state.ts';
 import type { Io } from '../io.ts';
-import { openPrivate, openStanding, type Session } from '../session.ts';
-import { SignalWatch } from '../signals.ts';
+import { interruptBySignal, openPrivate, openStanding, type Session } from '../session.ts';
+import type { SignalWatch } from '../signals.ts';
 
 const options = {
   ...containerOptions,
@@ -51,7 +51,7 @@ export const runCommand = defineCommand({
       throw new UsageError('--no-rm needs --host: a container ends with its private agent');
     }
     const abort = new AbortController();
-    using signals = new SignalWatch((name, signal) => abort.abort(new Interrupted(name, signal)));
+    using signals = interruptBySignal(abort);
     const connection = { host: values.host, timeout: values.timeout };
     const agent = {
       timeout: values.timeout,

@@ -1,10 +1,9 @@
 import { defineCommand } from '../command.ts';
-import { EXIT_OK, Interrupted, UsageError } from '../exit-codes.ts';
+import { EXIT_OK, UsageError } from '../exit-codes.ts';
 import { hostOptions } from '../host-path.ts';
 import { HostState } from '../host-state.ts';
 import { jsonOption, printJson } from '../output.ts';
-import { openStanding } from '../session.ts';
-import { SignalWatch } from '../signals.ts';
+import { interruptBySignal, openStanding } from '../session.ts';
 import { onlyPositional } from '../values.ts';
 import { attachInit } from './run.ts';
 
@@ -34,7 +33,7 @@ export const startCommand = defineCommand({
       throw new UsageError('--detach and --interactive exclude each other');
     if (values.json && !detach) throw new UsageError('--json goes with --detach');
     const abort = new AbortController();
-    using signals = new SignalWatch((name, signal) => abort.abort(new Interrupted(name, signal)));
+    using signals = interruptBySignal(abort);
     await using session = await openStanding(values, io, abort.signal);
     const state = new HostState(session.path);
     const terminal = state.load(id)?.terminal ?? false;

@@ -1,10 +1,9 @@
 import { DEFAULT_PATH } from '../../client/spec.ts';
 import { attach } from '../attach.ts';
 import { defineCommand } from '../command.ts';
-import { Interrupted, UsageError } from '../exit-codes.ts';
+import { UsageError } from '../exit-codes.ts';
 import { hostOptions } from '../host-path.ts';
-import { openStanding } from '../session.ts';
-import { SignalWatch } from '../signals.ts';
+import { interruptBySignal, openStanding } from '../session.ts';
 import { terminalSize } from '../terminal.ts';
 import { parseEnvironment } from '../values.ts';
 
@@ -39,7 +38,7 @@ export const vmExecCommand = defineCommand({
     const term = values.tty ? [`TERM=${io.env.TERM ?? 'xterm'}`] : [];
     const entries = [`PATH=${DEFAULT_PATH}`, ...term, ...parseEnvironment(values.env, io)];
     const abort = new AbortController();
-    using signals = new SignalWatch((name, signal) => abort.abort(new Interrupted(name, signal)));
+    using signals = interruptBySignal(abort);
     await using session = await openStanding(values, io, abort.signal);
     await using running = await session.guest.execInGuest(
       {

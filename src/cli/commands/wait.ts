@@ -1,11 +1,10 @@
 import { GuestError } from '../../client/errors.ts';
 import { defineCommand } from '../command.ts';
-import { CliError, Interrupted } from '../exit-codes.ts';
+import { CliError } from '../exit-codes.ts';
 import { hostOptions } from '../host-path.ts';
 import { HostState } from '../host-state.ts';
 import { jsonOption, printJson } from '../output.ts';
-import { openStanding } from '../session.ts';
-import { SignalWatch } from '../signals.ts';
+import { interruptBySignal, openStanding } from '../session.ts';
 import { onlyPositional } from '../values.ts';
 
 const WAIT_TIMEOUT = 0xc0370109;
@@ -36,7 +35,7 @@ export const waitCommand = defineCommand({
   async run(values, positionals, io) {
     const id = onlyPositional(positionals, 'the ID of the container');
     const abort = new AbortController();
-    using _signals = new SignalWatch((name, signal) => abort.abort(new Interrupted(name, signal)));
+    using _signals = interruptBySignal(abort);
     await using session = await openStanding(values, io, abort.signal);
     const pid = values.pid ?? new HostState(session.path).load(id)?.pid;
     if (pid === undefined) {
