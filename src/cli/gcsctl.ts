@@ -23,12 +23,10 @@ const VSOCK = {
 export async function main(argv: readonly string[], io: Io = processIo()): Promise<number> {
   const [name, ...rest] = argv;
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    if (rest[0] === VSOCK.name) return vsock(['--help']);
     return help(rest[0], name !== undefined, io);
   }
-  if (name === VSOCK.name) {
-    const { vsockCommand } = await import('./vsock.ts');
-    return vsockCommand(rest);
-  }
+  if (name === VSOCK.name) return vsock(rest);
   const command = findCommand(name);
   if (command === undefined) return unknownCommand(name, io);
   try {
@@ -52,6 +50,11 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     io.stderr.write(`gcsctl: this is a fault of gcsctl itself: ${stack}\n`);
     return EXIT_FAULT;
   }
+}
+
+async function vsock(argv: string[]): Promise<number> {
+  const { vsockCommand } = await import('./vsock.ts');
+  return vsockCommand(argv);
 }
 
 function findCommand(name: string) {

@@ -405,6 +405,30 @@ describe('notifications', () => {
     expect(await waiting).toEqual({ done: true, value: undefined });
   });
 
+  it('wait for nobody who has left, also before the first', async () => {
+    const left = client.notifications();
+    await left.return?.();
+    client.container('c1');
+    const [first, second] = [client.notifications(), client.notifications()];
+    const both = [first.next(), first.next()];
+    guest.notify('c1');
+    expect((await second.next()).value).toMatchObject({ containerId: 'c1' });
+    expect((await both[0])?.value).toMatchObject({ containerId: 'c1' });
+    await first.return?.();
+    expect(await both[1]).toEqual({ done: true, value: undefined });
+    expect(await left.next()).toEqual({ done: true, value: undefined });
+  });
+
+  it('after a delete are a breach when they were told before, and none when they were not', async () => {
+    const container = await client.createContainer(create);
+    await container.delete();
+    guest.notify('c1');
+    await container.exited;
+    expect(client.failure).toBeUndefined();
+    guest.notify('c1');
+    expect(await client.ended).toMatchObject({ code: 'protocol' });
+  });
+
   it('of an earlier host’s containers are delivered to one that takes over', async () => {
     const other = new FakeGuest();
     const next = await GuestClient.over(other.hostStream, { takesOver: true });

@@ -110,6 +110,7 @@ export class GuestContainer implements AsyncDisposable {
   async delete(options: RpcOptions = {}): Promise<void> {
     await this.#context.bridge.rpc('DeleteContainerState', { ContainerId: this.id }, options);
     this.#deleted = true;
+    this.#context.containers.deleted(this.id);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

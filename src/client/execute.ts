@@ -3,6 +3,7 @@ import { NULL_CONTAINER_ID } from '../bridge/message-types.ts';
 import type { GuestBridge, RpcOptions } from './bridge.ts';
 import { BridgeError } from './errors.ts';
 import { GuestProcess } from './process.ts';
+import type { ContainerRegistry } from './registry.ts';
 import type {
   ProcessStreams,
   StdioEndpoint,
@@ -21,6 +22,7 @@ export interface GuestContext {
   readonly bridge: GuestBridge;
   /** Undefined for a client over a bare connection, which can carry no streams. */
   readonly stdio: StdioEndpoint | undefined;
+  readonly containers: ContainerRegistry;
 }
 
 /** ExecuteProcess with its streams: listens, asks, takes the connections. Nothing is left when it fails. */

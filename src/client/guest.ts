@@ -2,9 +2,9 @@ import type { Duplex } from 'node:stream';
 import type { Notification, Reply, RequestInput } from '../bridge/catalogue.ts';
 import { NULL_CONTAINER_ID, PROTOCOL_VERSION, type RequestName } from '../bridge/message-types.ts';
 import type { OciSpec } from '../spec/oci.ts';
-import { BRIDGE_PORT } from '../vsock/ports.ts';
-import { type Connection, type Transport, TransportError } from '../vsock/transport.ts';
+import type { Transport } from '../vsock/transport.ts';
 import { GuestBridge, type RpcOptions } from './bridge.ts';
+import { acceptBridge, type ConnectLimits, connect, dialBridge } from './connect.ts';
 import { GuestContainer } from './container.ts';
 import { BridgeError } from './errors.ts';
 import { execute, type GuestContext, streamNames } from './execute.ts';
@@ -12,9 +12,6 @@ import { Broadcast, type ContainerExit, toContainerExit } from './notifications.
 import { GuestProcess } from './process.ts';
 import { ContainerRegistry } from './registry.ts';
 import { StdioEndpoint, type StreamOptions } from './stdio.ts';
-
-/** Milliseconds for a guest to dial and to negotiate when the caller names no other limit. */
-const DEFAULT_CONNECT_MS = 10_000;
 
 export interface ClientOptions {
   /** See BridgeOptions.strict. */
@@ -26,11 +23,7 @@ export interface ClientOptions {
   readonly takesOver?: boolean;
 }
 
-export interface ConnectOptions extends ClientOptions {
-  readonly signal?: AbortSignal;
-  /** Milliseconds for connection and negotiation together; default 10,000. */
-  readonly timeoutMs?: number;
-}
+export interface ConnectOptions extends ClientOptions, ConnectLimits {}
 
 export interface CreateOptions {
   /** Name of the container; hcsshim uses 64 hexadecimal digits. */
@@ -60,7 +53,6 @@ export class GuestClient implements AsyncDisposable {
   /** Resolves with the reason once the bridge has ended, for whatever reason. */
   readonly ended: Promise<BridgeError>;
   readonly #context: GuestContext;
-  readonly #registry = new ContainerRegistry();
   readonly #exits = new Broadcast<ContainerExit>();
   readonly #takesOver: boolean;
   #capabilities: GuestCapabilities | undefined;
@@ -69,17 +61,18 @@ export class GuestClient implements AsyncDisposable {
     const end = Promise.withResolvers<BridgeError>();
     this.ended = end.promise;
     this.#takesOver = options.takesOver ?? false;
+    const containers = new ContainerRegistry();
     const bridge = new GuestBridge(stream, {
       strict: options.strict ?? true,
       onNotification: (message) => this.#notified(message),
       onEnd: (failure) => {
-        this.#registry.fail(failure);
+        containers.fail(failure);
         this.#exits.fail(failure);
         end.resolve(failure);
       },
     });
     const stdio = transport === undefined ? undefined : new StdioEndpoint(transport);
-    this.#context = { bridge, stdio };
+    this.#context = { bridge, stdio, containers };
   }
 
   /**
@@ -158,7 +151,7 @@ export class GuestClient implements AsyncDisposable {
   /** Creates a container; its init waits for start(). */
   async createContainer(create: CreateOptions, options: RpcOptions = {}): Promise<GuestContainer> {
     // Known before the request is sent: its exit may be told of before its reply.
-    const exited = this.#registry.register(create.id);
+    const exited = this.#context.containers.register(create.id);
     await this.rpc(
       'Create',
       {
@@ -179,7 +172,7 @@ export class GuestClient implements AsyncDisposable {
   /** A container that exists already, made by an earlier host. Nothing is asked of the guest. */
   container(id: string, options: { terminal?: boolean } = {}): GuestContainer {
     const terminal = options.terminal ?? false;
-    const exited = this.#registry.exitOf(id);
+    const exited = this.#context.containers.exitOf(id);
     return new GuestContainer(this.#context, { id, terminal, owned: false }, exited);
   }
 
@@ -227,7 +220,9 @@ export class GuestClient implements AsyncDisposable {
    * Exits of containers, from now on. The loop throws BridgeError when the bridge ends, and ends
    * when the signal aborts.
    */
-  notifications(options: { signal?: AbortSignal } = {}): AsyncIterableIterator<ContainerExit> {
+  notifications(
+    options: { signal?: AbortSignal } = {},
+  ): AsyncIterableIterator<ContainerExit, undefined> {
     return this.#exits.subscribe(options.signal);
   }
 
@@ -266,44 +261,9 @@ export class GuestClient implements AsyncDisposable {
   #notified(message: Notification): string | undefined {
     const exit = toContainerExit(message);
     if (typeof exit === 'string') return exit;
-    const known = this.#registry.ended(exit);
+    const known = this.#context.containers.ended(exit);
     this.#exits.publish(exit);
     if (known || this.#takesOver) return undefined;
     return `an exit notification for "${exit.containerId}", which is unknown or has ended before`;
-  }
-}
-
-/** Runs `work` under the caller's signal and the time limit. */
-async function connect<T>(
-  options: ConnectOptions,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const { timeoutMs = DEFAULT_CONNECT_MS, signal } = options;
-  const limit = new AbortController();
-  const timer = setTimeout(() => {
-    limit.abort(new BridgeError('no-guest', `no guest within ${timeoutMs} ms`));
-  }, timeoutMs);
-  try {
-    signal?.throwIfAborted();
-    return await work(signal ? AbortSignal.any([signal, limit.signal]) : limit.signal);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Takes one connection and listens no more, as hosts do. */
-async function acceptBridge(transport: Transport, signal: AbortSignal): Promise<Connection> {
-  await using listener = await transport.listen(BRIDGE_PORT);
-  return await listener.accept({ signal });
-}
-
-async function dialBridge(transport: Transport, signal: AbortSignal): Promise<Connection> {
-  try {
-    return await transport.dial(BRIDGE_PORT, { signal });
-  } catch (cause) {
-    if (cause instanceof TransportError && cause.code === 'refused') {
-      throw new BridgeError('no-guest', `no guest listens: ${cause.message}`, { cause });
-    }
-    throw cause;
   }
 }

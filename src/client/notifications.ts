@@ -22,67 +22,83 @@ export function toContainerExit(message: Notification): ContainerExit | string {
   };
 }
 
-/** Hands every item to every subscriber that is iterating; a subscriber sees what comes after it subscribed. */
+/** Hands every item to every subscription; one gets what comes after it was made. */
 export class Broadcast<T> {
-  readonly #subscribers = new Set<Subscriber<T>>();
+  readonly #subscriptions = new Set<Subscription<T>>();
   #end: { reason: unknown } | undefined;
 
   publish(item: T): void {
-    for (const subscriber of this.#subscribers) subscriber.add(item);
+    for (const subscription of this.#subscriptions) subscription.publish(item);
   }
 
-  /** Ends all iterations: those waiting and those to come reject with `reason` once they are drained. */
+  /** Ends all subscriptions: each rejects with `reason` once it is drained, also those to come. */
   fail(reason: unknown): void {
     this.#end ??= { reason };
-    for (const subscriber of this.#subscribers) subscriber.wake();
+    for (const subscription of this.#subscriptions) subscription.fail(reason);
   }
 
-  /** Subscribes now; ends without an error when the signal aborts or the loop is left. */
-  subscribe(signal?: AbortSignal): AsyncIterableIterator<T> {
-    const subscriber = new Subscriber<T>();
-    this.#subscribers.add(subscriber);
-    return this.#iterate(subscriber, signal);
-  }
-
-  async *#iterate(subscriber: Subscriber<T>, signal?: AbortSignal): AsyncGenerator<T, void, void> {
-    const wake = (): void => subscriber.wake();
-    signal?.addEventListener('abort', wake, { once: true });
-    try {
-      for (;;) {
-        if (signal?.aborted === true) return;
-        const item = subscriber.take();
-        if (item !== undefined) yield item.value;
-        else if (this.#end !== undefined) throw this.#end.reason;
-        else await subscriber.woken();
-      }
-    } finally {
-      signal?.removeEventListener('abort', wake);
-      this.#subscribers.delete(subscriber);
-    }
+  /** Subscribes now, until the loop is left, return() is called or the signal aborts. */
+  subscribe(signal?: AbortSignal): AsyncIterableIterator<T, undefined> {
+    const subscription = new Subscription<T>((ended) => this.#subscriptions.delete(ended), signal);
+    this.#subscriptions.add(subscription);
+    if (this.#end !== undefined) subscription.fail(this.#end.reason);
+    return subscription;
   }
 }
 
-class Subscriber<T> {
+class Subscription<T> implements AsyncIterableIterator<T, undefined> {
   readonly #queue: T[] = [];
-  #wake: (() => void) | undefined;
+  readonly #waiting: PromiseWithResolvers<IteratorResult<T, undefined>>[] = [];
+  readonly #onEnd: (subscription: Subscription<T>) => void;
+  readonly #signal: AbortSignal | undefined;
+  readonly #abort = (): void => void this.return();
+  #failure: { reason: unknown } | undefined;
+  #done = false;
 
-  add(item: T): void {
-    this.#queue.push(item);
-    this.wake();
+  constructor(onEnd: (subscription: Subscription<T>) => void, signal: AbortSignal | undefined) {
+    this.#onEnd = onEnd;
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#abort, { once: true });
+    this.#done = signal?.aborted ?? false;
   }
 
-  take(): { value: T } | undefined {
-    return this.#queue.length === 0 ? undefined : { value: this.#queue.shift() as T };
+  publish(value: T): void {
+    if (this.#done) return;
+    const waiting = this.#waiting.shift();
+    if (waiting === undefined) this.#queue.push(value);
+    else waiting.resolve({ done: false, value });
   }
 
-  wake(): void {
-    this.#wake?.();
-    this.#wake = undefined;
+  fail(reason: unknown): void {
+    this.#failure = { reason };
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(reason);
+    this.#release();
   }
 
-  woken(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
+  async next(): Promise<IteratorResult<T, undefined>> {
+    if (this.#done) return { done: true, value: undefined };
+    if (this.#queue.length > 0) return { done: false, value: this.#queue.shift() as T };
+    if (this.#failure !== undefined) throw this.#failure.reason;
+    const waiting = Promise.withResolvers<IteratorResult<T, undefined>>();
+    this.#waiting.push(waiting);
+    return waiting.promise;
+  }
+
+  async return(): Promise<IteratorResult<T, undefined>> {
+    this.#done = true;
+    this.#queue.length = 0;
+    for (const waiting of this.#waiting.splice(0))
+      waiting.resolve({ done: true, value: undefined });
+    this.#release();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #release(): void {
+    this.#signal?.removeEventListener('abort', this.#abort);
+    this.#onEnd(this);
   }
 }

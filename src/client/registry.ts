@@ -4,6 +4,7 @@ import type { ContainerExit } from './notifications.ts';
 interface Entry {
   readonly exited: PromiseWithResolvers<ContainerExit>;
   ended: boolean;
+  deleted: boolean;
 }
 
 /** The containers this host knows, and which of them have ended. */
@@ -13,7 +14,11 @@ export class ContainerRegistry {
 
   /** Knows `id` from now on; a container of the same name that has ended before is forgotten. Resolves with its exit. */
   register(id: string): Promise<ContainerExit> {
-    const entry: Entry = { exited: Promise.withResolvers(), ended: false };
+    const entry: Entry = {
+      exited: Promise.withResolvers(),
+      ended: false,
+      deleted: false,
+    };
     // Nobody has to wait for an exit: a lost bridge must not end the host as an unhandled rejection.
     entry.exited.promise.catch(() => {});
     if (this.#failure !== undefined) entry.exited.reject(this.#failure);
@@ -32,7 +37,15 @@ export class ContainerRegistry {
     if (entry === undefined || entry.ended) return false;
     entry.ended = true;
     entry.exited.resolve(exit);
+    if (entry.deleted) this.#entries.delete(exit.containerId);
     return true;
+  }
+
+  /** The container is gone from the guest: nothing is kept of it once its exit was told. */
+  deleted(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry?.ended === true) this.#entries.delete(id);
+    else if (entry !== undefined) entry.deleted = true;
   }
 
   /** No exit will be heard of any more. */
