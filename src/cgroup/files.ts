@@ -1,4 +1,4 @@
-import { close, open, read } from 'node:fs';
+import { close, open, read, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { hasCode } from '../os/errors.ts';
 
@@ -33,6 +33,16 @@ export async function readFileIfPresent(path: string): Promise<string | undefine
     } finally {
       await closeAsync(fd);
     }
+  } catch (error) {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The same at once, for files of /proc, which no pressure on memory or disks can hold up. */
+export function readFileIfPresentSync(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1');
   } catch (error) {
     if (isAbsence(error)) return undefined;
     throw error;

@@ -1,8 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { locateCgroup, parseCgroupMounts, resolveCgroup } from './hierarchy.ts';
+import {
+  apartFromAgent,
+  type Cgroup,
+  locateCgroup,
+  locateOwnCgroup,
+  parseCgroupMounts,
+  resolveCgroup,
+} from './hierarchy.ts';
 
 /** A mountinfo line for a cgroup file system. */
 function mount(root: string, point: string, type: 'cgroup' | 'cgroup2', options = 'rw'): string {
@@ -86,8 +94,8 @@ describe('where a cgroup is', () => {
 });
 
 describe('the cgroup of a process', () => {
-  test('of this one: directories that exist', async () => {
-    const found = await locateCgroup(process.pid);
+  test('of this one: directories that exist', () => {
+    const found = locateCgroup(process.pid);
     const directories = [...(found?.controllers.values() ?? []), found?.unified].filter(
       (path) => path !== undefined,
     );
@@ -110,10 +118,51 @@ describe('the cgroup of a process', () => {
     while (!/\) Z /.test(readFileSync(`/proc/${child}/stat`, 'latin1'))) {
       await new Promise((resolve) => setImmediate(resolve));
     }
-    expect(await locateCgroup(child)).toBeUndefined();
+    expect(locateCgroup(child)).toBeUndefined();
   });
 
-  test('of a pid nobody has: none', async () => {
-    expect(await locateCgroup(0x7fffffff)).toBeUndefined();
+  test('of a pid nobody has: none', () => {
+    expect(locateCgroup(0x7fffffff)).toBeUndefined();
+  });
+});
+
+describe('the cgroup of a container', () => {
+  const own = locateCgroup(process.pid) as Cgroup;
+  /** The same in every hierarchy, elsewhere. */
+  const elsewhere = (change: (directory: string) => string): Cgroup => ({
+    controllers: new Map([...own.controllers].map(([name, path]) => [name, change(path)])),
+    unified: own.unified === undefined ? undefined : change(own.unified),
+  });
+
+  test('is never that of the agent, nor one above it, nor the root', () => {
+    expect(locateOwnCgroup(process.pid)).toBeUndefined();
+    expect(apartFromAgent(own)).toBeUndefined();
+    expect(apartFromAgent(elsewhere(dirname))).toBeUndefined();
+    const roots = parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+    for (const { version, mountPoint } of roots) {
+      const root: Cgroup =
+        version === 1
+          ? { controllers: new Map([['memory', mountPoint]]), unified: undefined }
+          : { controllers: new Map(), unified: mountPoint };
+      expect(apartFromAgent(root), mountPoint).toBeUndefined();
+    }
+  });
+
+  test('is one below it or beside it, also one whose name only begins like its own', () => {
+    for (const change of [(path: string) => `${path}/below`, (path: string) => `${path}-beside`]) {
+      expect(apartFromAgent(elsewhere(change))).toEqual(elsewhere(change));
+    }
+  });
+
+  test('is what is its own where it shares only some hierarchies with the agent', () => {
+    const controllers = new Map([
+      ['freezer', '/cg/freezer/pods/a'],
+      ...(own.controllers.size > 0 ? [...own.controllers].slice(0, 1) : []),
+    ]);
+    const cgroup = apartFromAgent({ controllers, unified: own.unified });
+    expect(cgroup).toEqual({
+      controllers: new Map([['freezer', '/cg/freezer/pods/a']]),
+      unified: undefined,
+    });
   });
 });

@@ -1,4 +1,4 @@
-import { readFileIfPresent } from './files.ts';
+import { readFileIfPresentSync } from './files.ts';
 
 /**
  * Where one cgroup is on this machine, as absolute directories. In the hybrid layout both parts
@@ -25,14 +25,55 @@ export interface CgroupMount {
  * The cgroup of a live process. Undefined when the process has ended, also when it is still a
  * zombie: v1 hierarchies show those in the root cgroup. Hierarchies that are not mounted here,
  * or whose mount does not reach the cgroup (cgroup_namespaces(7)), are left out.
+ *
+ * Synchronous, so that a process just made cannot end between being made and being looked at
+ * more than it must, and because two small files of /proc take less than one trip through the
+ * thread pool.
  */
-export async function locateCgroup(pid: number): Promise<Cgroup | undefined> {
-  const membership = await readFileIfPresent(`/proc/${pid}/cgroup`);
+export function locateCgroup(pid: number): Cgroup | undefined {
+  const membership = readFileIfPresentSync(`/proc/${pid}/cgroup`);
   // The state is read after the membership: not a zombie now means it was none then.
-  const stat = await readFileIfPresent(`/proc/${pid}/stat`);
+  const stat = readFileIfPresentSync(`/proc/${pid}/stat`);
   if (membership === undefined || stat === undefined || hasEnded(stat)) return undefined;
-  const mountinfo = await readFileIfPresent('/proc/self/mountinfo');
-  return resolveCgroup(membership, parseCgroupMounts(mountinfo ?? ''));
+  return resolveCgroup(membership, cgroupMounts());
+}
+
+/**
+ * What {@link locateCgroup} finds, without the hierarchies in which that is the agent's own
+ * cgroup, one above it, or the root: acting on those, or counting in them, would mean the agent
+ * and the machine. Undefined when nothing is left.
+ */
+export function locateOwnCgroup(pid: number): Cgroup | undefined {
+  const cgroup = locateCgroup(pid);
+  return cgroup === undefined ? undefined : apartFromAgent(cgroup);
+}
+
+/** The part of a cgroup that is apart from the agent's; undefined when none is. */
+export function apartFromAgent(cgroup: Cgroup): Cgroup | undefined {
+  const agent = locateCgroup(process.pid);
+  const roots = new Set(cgroupMounts().map((mount) => mount.mountPoint));
+  const isApart = (directory: string | undefined, own: string | undefined): boolean =>
+    directory !== undefined &&
+    !roots.has(directory) &&
+    !`${own ?? ''}/`.startsWith(`${directory}/`);
+  const controllers = new Map(
+    [...cgroup.controllers].filter(([name, directory]) =>
+      isApart(directory, agent?.controllers.get(name)),
+    ),
+  );
+  const unified = isApart(cgroup.unified, agent?.unified) ? cgroup.unified : undefined;
+  if (controllers.size === 0 && unified === undefined) return undefined;
+  return { controllers, unified };
+}
+
+let mounts: readonly CgroupMount[] = [];
+
+/** Kept once there are any: hierarchies are mounted when the machine starts, and the file grows with each container. */
+function cgroupMounts(): readonly CgroupMount[] {
+  if (mounts.length === 0) {
+    mounts = parseCgroupMounts(readFileIfPresentSync('/proc/self/mountinfo') ?? '');
+  }
+  return mounts;
 }
 
 /** State letter after the last ")", see proc_pid_stat(5): the name in parentheses may hold anything. */

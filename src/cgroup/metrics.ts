@@ -1,6 +1,6 @@
 import { AgentError } from '../errors.ts';
 import type { Metrics } from './gen/metrics.ts';
-import { type Cgroup, locateCgroup } from './hierarchy.ts';
+import type { Cgroup } from './hierarchy.ts';
 import { readV1 } from './v1.ts';
 import { readV2 } from './v2.ts';
 
@@ -22,21 +22,7 @@ export function emptyMetrics(): Metrics {
 }
 
 /**
- * Statistics of the cgroup a live process is in, in cgroup v1 terms whatever the machine has.
- * AgentError 'container-not-running' when the process has ended: a zombie is shown in the root
- * cgroup, whose figures are the whole machine's. Whoever keeps a container longer than its init
- * keeps the Cgroup of {@link locateCgroup} and calls {@link readCgroupMetrics}.
- */
-export async function readMetrics(pid: number): Promise<Metrics> {
-  const cgroup = await locateCgroup(pid);
-  if (cgroup === undefined) {
-    throw new AgentError('container-not-running', `process ${pid} has ended, it has no statistics`);
-  }
-  return await readCgroupMetrics(cgroup);
-}
-
-/**
- * Statistics of one cgroup. Controllers that are not there leave their part absent, files that
+ * Statistics of one cgroup, in cgroup v1 terms whatever the machine has. Controllers that are not there leave their part absent, files that
  * are not there leave their figure zero. AgentError 'container-not-running' when the cgroup
  * itself is gone.
  *

@@ -1,9 +1,10 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { rmdir, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { hasCode } from '../os/errors.ts';
 import { Pidfd } from '../os/pidfd.ts';
 import { isAbsence, readFileIfPresent } from './files.ts';
-import { type Cgroup, locateCgroup } from './hierarchy.ts';
+import { apartFromAgent, type Cgroup } from './hierarchy.ts';
 import { subdirectories } from './shared.ts';
 
 const SIGKILL = 9;
@@ -27,6 +28,26 @@ interface Cancellable {
   signal?: AbortSignal;
 }
 
+/** Every directory of a cgroup, each once. */
+function directoriesOf({ controllers, unified }: Cgroup): Set<string> {
+  const directories = new Set(controllers.values());
+  if (unified !== undefined) directories.add(unified);
+  return directories;
+}
+
+/** Removes a cgroup where it is empty; a directory that holds processes or other cgroups stays. */
+export async function removeEmpty(cgroup: Cgroup): Promise<void> {
+  for (const directory of directoriesOf(cgroup)) {
+    try {
+      await rmdir(directory);
+    } catch (error) {
+      if (!isAbsence(error) && !hasCode(error, 'EBUSY') && !hasCode(error, 'ENOTEMPTY')) {
+        throw error;
+      }
+    }
+  }
+}
+
 /** Pids in a cgroup and all below it, in no order. Empty when it is gone. Zombies are not in it, nor processes outside this pid namespace. */
 export async function listProcesses(cgroup: Cgroup): Promise<number[]> {
   const directory = cgroup.unified ?? cgroup.controllers.values().next().value;
@@ -37,12 +58,12 @@ export async function listProcesses(cgroup: Cgroup): Promise<number[]> {
 
 /** Stops every process of a cgroup; resolves when all of them are stopped, or the cgroup is gone. When cancelled, or when it fails, they run on. */
 export async function freeze(cgroup: Cgroup, options: Cancellable = {}): Promise<void> {
-  await freezePlace(await ownPlace(cgroup), options);
+  await freezePlace(ownPlace(cgroup), options);
 }
 
 /** Lets the processes of a frozen cgroup run on. */
 export async function thaw(cgroup: Cgroup): Promise<void> {
-  await thawPlace(await ownPlace(cgroup));
+  await thawPlace(ownPlace(cgroup));
 }
 
 /**
@@ -52,7 +73,7 @@ export async function thaw(cgroup: Cgroup): Promise<void> {
  */
 export async function killAll(cgroup: Cgroup, options: Cancellable = {}): Promise<void> {
   const { signal } = options;
-  const place = await ownPlace(cgroup);
+  const place = ownPlace(cgroup);
   if (place.freezer === 'v2' && (await write(`${place.directory}/cgroup.kill`, '1'))) {
     await untilEvent(place.directory, 'populated 0', signal);
     return;
@@ -132,22 +153,13 @@ async function listBelow(directory: string): Promise<number[]> {
  * Where the cgroup can be acted on as a whole. A hierarchy in which it is the agent's own cgroup
  * or one above it (a runtime that left it where it was) is none: the agent would stop itself.
  */
-async function ownPlace(cgroup: Cgroup): Promise<Place> {
-  const agent = await locateCgroup(process.pid);
-  const apart = (directory: string | undefined, own: string | undefined): directory is string =>
-    directory !== undefined && !`${own ?? ''}/`.startsWith(`${directory}/`);
-  const legacy = (name: string): string | undefined => {
-    const directory = cgroup.controllers.get(name);
-    return apart(directory, agent?.controllers.get(name)) ? directory : undefined;
-  };
-
-  const freezer = legacy('freezer');
+function ownPlace(cgroup: Cgroup): Place {
+  const own = apartFromAgent(cgroup);
+  const freezer = own?.controllers.get('freezer');
   if (freezer !== undefined) return { freezer: 'v1', directory: freezer };
-  if (apart(cgroup.unified, agent?.unified)) return { freezer: 'v2', directory: cgroup.unified };
-  for (const name of cgroup.controllers.keys()) {
-    const directory = legacy(name);
-    if (directory !== undefined) return { freezer: 'none', directory };
-  }
+  if (own?.unified !== undefined) return { freezer: 'v2', directory: own.unified };
+  const [directory] = own?.controllers.values() ?? [];
+  if (directory !== undefined) return { freezer: 'none', directory };
   throw new Error('the container has no cgroup of its own');
 }
 

@@ -1,3 +1,4 @@
+import type { Cgroup } from '../cgroup/hierarchy.ts';
 import type { Fd } from '../os/fd.ts';
 import type { ExitStatus } from '../os/process.ts';
 import type { OciLinuxResources, OciProcess } from '../spec/oci.ts';
@@ -74,6 +75,11 @@ export interface RuntimeContainer {
   readonly init: RuntimeProcess;
   /** False when it shares another pid namespace: when init ends, the runtime kills what is left of it. */
   readonly ownsPidNamespace: boolean;
+  /**
+   * Its cgroup, located when it was created and there until it is deleted; without what it
+   * shares with the agent. Undefined when it has none of its own that the agent can see.
+   */
+  readonly cgroup: Cgroup | undefined;
   start(): Promise<void>;
   exec(options: ExecOptions): Promise<RuntimeProcess>;
   /** `all`: every process of the container. RuntimeError 'not-running' when it has ended. */

@@ -196,6 +196,18 @@ test('process list and statistics', () =>
     await s.killAndDelete('stat', init);
   }));
 
+test('statistics nobody asked for while it ran are there until the container is deleted', () =>
+  withSession(async (s) => {
+    await s.create('late', { args: 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done' });
+    const init = await s.startInit('late');
+    await s.finish('late', init);
+    const { LCOWMetrics } = (await s.properties('late', ['Statistics'])) as {
+      LCOWMetrics: { cpu: { usage: { total: number } } };
+    };
+    expect(LCOWMetrics.cpu.usage.total).toBeGreaterThan(0);
+    await s.delete('late');
+  }));
+
 test('resources of a running container are updated', () =>
   withSession(async (s) => {
     await s.create('upd', { args: ['sleep', '1000'] });

@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type Cgroup, locateCgroup } from '../../src/cgroup/hierarchy.ts';
-import { freeze, killAll, listProcesses, thaw } from '../../src/cgroup/processes.ts';
+import { type Cgroup, locateCgroup, locateOwnCgroup } from '../../src/cgroup/hierarchy.ts';
+import { freeze, killAll, listProcesses, removeEmpty, thaw } from '../../src/cgroup/processes.ts';
 import { removeCgroups } from '../support/cgroup-tree.ts';
 import { descriptors } from '../support/proc.ts';
 
-const own = await locateCgroup(process.pid);
+const own = locateCgroup(process.pid);
 /** Those that are mounted here: one at least, both on a hybrid machine. */
 const hierarchies = [
   { version: 'v1' as const, parent: own?.controllers.get('freezer') ?? '' },
@@ -165,5 +165,54 @@ describe.each(hierarchies)('a cgroup in a $version hierarchy', ({ version, paren
     await thaw(cgroup);
     await killAll(cgroup);
     expect(kinds()).toEqual(before);
+  });
+});
+
+/** Any of version 1: some kernels are built without a freezer. */
+const [[controller, parent] = ['pids', undefined]] = [...(own?.controllers ?? [])].filter(
+  ([name]) => name !== 'freezer' && !name.startsWith('name='),
+);
+
+describe.skipIf(parent === undefined)('a cgroup in a v1 hierarchy without a freezer', () => {
+  /** A cgroup with one below it, found through a process in it as a container's is. */
+  async function runForker() {
+    const directory = join(parent ?? '', `gcs-test-${process.pid}-plain`);
+    const below = join(directory, 'below');
+    mkdirSync(below, { recursive: true });
+    onTestFinished(() => removeCgroups([directory]));
+    const script = `echo $$ > ${directory}/cgroup.procs; echo ready; sleep 1000 & while :; do sh -c : & sh -c :; done`;
+    const child = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const cgroup: Cgroup = {
+      controllers: new Map([[controller, directory]]),
+      unified: undefined,
+    };
+    onTestFinished(() => killAll(cgroup));
+    await once(child.stdout, 'data');
+    return { cgroup, directory, below, child };
+  }
+
+  test('is found by a process in it, and only that', async () => {
+    const { directory, child } = await runForker();
+    const found = locateOwnCgroup(child.pid ?? 0);
+    expect(new Set(found?.controllers.values())).toEqual(new Set([directory]));
+    expect(found?.unified).toBeUndefined();
+  });
+
+  test('is killed whole, whatever forks meanwhile, and then removed', async () => {
+    const { cgroup, directory, below, child } = await runForker();
+    await removeEmpty(cgroup);
+    expect(existsSync(directory)).toBe(true);
+
+    await killAll(cgroup);
+    expect(await listProcesses(cgroup)).toEqual([]);
+    if (child.signalCode === null) await once(child, 'exit');
+    expect(child.signalCode).toBe('SIGKILL');
+
+    await removeEmpty(cgroup);
+    expect(existsSync(directory)).toBe(true);
+    await removeEmpty({ controllers: new Map([[controller, below]]), unified: undefined });
+    await removeEmpty(cgroup);
+    expect(existsSync(directory)).toBe(false);
+    await removeEmpty(cgroup);
   });
 });

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Cgroup, locateOwnCgroup } from '../../cgroup/hierarchy.ts';
 import type { Child, ExitStatus } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
-import { ContainerCgroup } from './container-cgroup.ts';
 
 const { signals } = constants;
 
@@ -17,7 +17,7 @@ export const cancelGraceMs = 2_000;
 export interface CommandEnd {
   status: ExitStatus;
   /** Cgroups that processes of a killed command were in; empty unless it was killed. */
-  cgroups: readonly ContainerCgroup[];
+  cgroups: readonly Cgroup[];
 }
 
 /** Waits for a command's end; once `signal` is aborted, at most the grace time more. */
@@ -55,12 +55,12 @@ function untilAborted(signal: AbortSignal): Disposable & { promise: Promise<void
 }
 
 /** Kills a command that hangs with all its descendants, and waits for them. */
-async function killTree(reaper: Reaper, command: Child): Promise<ContainerCgroup[]> {
+async function killTree(reaper: Reaper, command: Child): Promise<Cgroup[]> {
   using _hold = reaper.hold();
   command.signal(signals.SIGSTOP); // No more children while they are listed.
   const strays = descendantsOf(command.pid).map((pid) => reaper.adopt(pid));
   const cgroups = strays
-    .map((stray) => ContainerCgroup.of(stray.pid))
+    .map((stray) => locateOwnCgroup(stray.pid))
     .filter((cgroup) => cgroup !== undefined);
   command.signal(signals.SIGKILL);
   for (const stray of strays) stray.signal(signals.SIGKILL);

@@ -1,5 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import type { Cgroup } from '../../cgroup/hierarchy.ts';
+import { killAll, listProcesses } from '../../cgroup/processes.ts';
 import { stringifyJson } from '../../json.ts';
 import type { OciLinuxResources } from '../../spec/oci.ts';
 import {
@@ -12,15 +14,16 @@ import {
 } from '../runtime.ts';
 import { cancelGraceMs, within } from './cancel.ts';
 import type { Command } from './commands.ts';
-import type { ContainerCgroup } from './container-cgroup.ts';
 import { launch } from './launch.ts';
 import { parsePids, parseState } from './output.ts';
 import type { RuncProcess } from './process.ts';
 import { describeProcesses } from './process-list.ts';
-import { killRemnants } from './remnants.ts';
 import type { RuncServices } from './services.ts';
 
 const { signals } = constants;
+
+/** A killed process that does not end within this time is stuck in the kernel. */
+const remnantsLimitMs = 10_000;
 
 export interface RuncContainerParts {
   readonly id: ContainerId;
@@ -28,7 +31,7 @@ export interface RuncContainerParts {
   readonly init: RuncProcess;
   readonly ownsPidNamespace: boolean;
   /** Undefined when the container has no cgroup of its own that we can see. */
-  readonly cgroup: ContainerCgroup | undefined;
+  readonly cgroup: Cgroup | undefined;
   /** Called once, when its state is gone. */
   readonly onDeleted: () => void;
 }
@@ -39,8 +42,8 @@ export class RuncContainer implements RuntimeContainer {
   readonly bundle: string;
   readonly init: RuncProcess;
   readonly ownsPidNamespace: boolean;
+  readonly cgroup: Cgroup | undefined;
   readonly #services: RuncServices;
-  readonly #cgroup: ContainerCgroup | undefined;
   readonly #onDeleted: () => void;
   /** Exec'd processes that live, by pid. */
   readonly #execs = new Map<number, RuncProcess>();
@@ -55,7 +58,7 @@ export class RuncContainer implements RuntimeContainer {
     this.init = parts.init;
     this.ownsPidNamespace = parts.ownsPidNamespace;
     this.#services = services;
-    this.#cgroup = parts.cgroup;
+    this.cgroup = parts.cgroup;
     this.#onDeleted = parts.onDeleted;
     this.#emptied = this.#killWhatOutlivesInit();
   }
@@ -126,11 +129,13 @@ export class RuncContainer implements RuntimeContainer {
    */
   async processes(): Promise<RuntimeProcessInfo[]> {
     const pids =
-      this.#cgroup?.pids() ??
-      parsePids(
-        await this.#run({ operation: 'ps', args: ['-f', 'json', '--', this.id], output: true }),
-      );
+      this.cgroup === undefined ? await this.#listByRuntime() : await listProcesses(this.cgroup);
     return describeProcesses(pids, (pid) => pid === this.init.pid || this.#execs.has(pid));
+  }
+
+  async #listByRuntime(): Promise<number[]> {
+    const args = ['-f', 'json', '--', this.id];
+    return parsePids(await this.#run({ operation: 'ps', args, output: true }));
   }
 
   async update(resources: OciLinuxResources): Promise<void> {
@@ -200,13 +205,16 @@ export class RuncContainer implements RuntimeContainer {
     );
   }
 
+  /** With the pid namespace of others no kernel ends all that is in the container when init ends. */
   async #killWhatOutlivesInit(): Promise<void> {
     await this.init.exited;
-    if (this.ownsPidNamespace || this.#cgroup === undefined) return;
+    if (this.ownsPidNamespace || this.cgroup === undefined) return;
     const { logger } = this.#services;
     try {
-      const killed = await killRemnants(this.#cgroup);
-      if (killed > 0) logger.debug('killed what outlived init', { container: this.id, killed });
+      const left = await listProcesses(this.cgroup);
+      if (left.length === 0) return;
+      await killAll(this.cgroup, { signal: AbortSignal.timeout(remnantsLimitMs) });
+      logger.debug('killed what outlived init', { container: this.id, pids: left });
     } catch (error) {
       logger.error('processes outlive their container', { container: this.id, error });
     }

@@ -1,10 +1,11 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { locateOwnCgroup } from '../../cgroup/hierarchy.ts';
+import { removeEmpty } from '../../cgroup/processes.ts';
 import { type CreateOptions, RuntimeError } from '../runtime.ts';
 import { type BundleFacts, readBundle } from './bundle.ts';
 import type { CommandEnd } from './cancel.ts';
 import { RuncContainer } from './container.ts';
-import { ContainerCgroup } from './container-cgroup.ts';
 import { launch } from './launch.ts';
 import { makeDirectoryInRoot } from './rootfs-directory.ts';
 import type { RuncServices } from './services.ts';
@@ -62,7 +63,7 @@ export async function createContainer(
   directory.settle(init.pid);
   bookkeeping.writeInitPid(id, init.pid);
   // Now, while init surely lives: a process that has ended is in no cgroup.
-  const cgroup = ContainerCgroup.of(init.pid);
+  const cgroup = locateOwnCgroup(init.pid);
   undo.move();
   const { ownsPidNamespace } = facts;
   return new RuncContainer(services, { id, bundle, init, ownsPidNamespace, cgroup, onDeleted });
@@ -118,5 +119,5 @@ async function deleteAgain(services: RuncServices, id: CreateOptions['id'], end:
   } catch (error) {
     logger.warning('a failed create could not be undone', { container: id, error });
   }
-  for (const cgroup of end.cgroups) cgroup.removeEmpty();
+  for (const cgroup of end.cgroups) await removeEmpty(cgroup);
 }
