@@ -1,0 +1,20 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { bridgeLimits } from '../../src/bridge/limits.ts';
+import { defaultDrainPolicy, streamPipeBytes } from '../../src/stdio/limits.ts';
+import { uvmLimits } from '../../src/uvm/limits.ts';
+
+const text = readFileSync(new URL('../../LIMITS.md', import.meta.url), 'utf8');
+const inSources = { ...bridgeLimits, ...uvmLimits, ...defaultDrainPolicy, streamPipeBytes };
+
+test('LIMITS.md lists every limit of the limits.ts files with its value', () => {
+  const rows = [...text.matchAll(/^\| `(\w+)` \| (\d+) \|/gm)];
+  const listed = Object.fromEntries(rows.map(([, name, value]) => [name, Number(value)]));
+  expect(listed).toEqual(inSources);
+});
+
+test('LIMITS.md names files that exist', () => {
+  const named = [...text.matchAll(/`((?:src|test)\/[\w./-]+\.ts)`/g)].map(([, path]) => path);
+  const missing = named.filter((path) => !existsSync(new URL(`../../${path}`, import.meta.url)));
+  expect(missing).toEqual([]);
+});
