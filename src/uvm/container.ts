@@ -10,6 +10,7 @@ import type { ConnectionSet } from '../stdio/connection-set.ts';
 import type { StdioPorts, StdioSession } from '../stdio/stdio.ts';
 import { ExitAnnouncement } from './exit-announcement.ts';
 import { GuestProcess } from './guest-process.ts';
+import { MemoryKills } from './memory-kills.ts';
 import type { ContainerExit } from './operations.ts';
 import { ProcessTable } from './process-table.ts';
 import { runtimeFailure } from './runtime-failure.ts';
@@ -49,6 +50,7 @@ export class Container {
   readonly #lock = new SharedLock();
   readonly #initSession = Promise.withResolvers<StdioSession | undefined>();
   readonly #announcement: ExitAnnouncement;
+  readonly #memoryKills: MemoryKills;
   #started = false;
   #deleted = false;
   /** The last of SIGTERM and SIGKILL that reached init through the agent. */
@@ -63,9 +65,11 @@ export class Container {
       context.logger.warning('exit status of a process nobody waited for is forgotten', { pid }),
     );
     this.init = new GuestProcess(runtime.init, this.#initSession.promise);
-    this.#announcement = new ExitAnnouncement(this.init, () =>
-      context.onExit({ containerId: this.id, type: this.#exitType() }),
-    );
+    this.#memoryKills = new MemoryKills(runtime.cgroup, context.logger);
+    this.#announcement = new ExitAnnouncement(this.init, () => {
+      context.onExit({ containerId: this.id, type: this.#exitType() });
+      void this.#memoryKills.tell();
+    });
     // The end of a container belongs to no request, least of all to the one that created it.
     runWithoutLogFields(() => {
       void runtime.init.exited.then((status) => this.#initExited(status));
@@ -200,6 +204,7 @@ export class Container {
           { operation: 'delete', containerId: this.id },
         );
       }
+      await this.#beforeDelete();
       await runtimeFailure('delete', this.id, () => this.runtime.delete());
       this.#deleted = true;
       await this.#release();
@@ -210,10 +215,16 @@ export class Container {
   destroy(): Promise<void> {
     return this.#lock.exclusive(async () => {
       if (this.#deleted) return;
+      await this.#beforeDelete();
       await runtimeFailure('delete', this.id, () => this.runtime.delete({ force: true }));
       this.#deleted = true;
       await this.#release();
     });
+  }
+
+  /** What only its cgroup knows is gone with it. */
+  async #beforeDelete(): Promise<void> {
+    if (!this.init.running) await this.#memoryKills.tell();
   }
 
   /** Nothing of it runs any more: ends what is still open, tells who waits, then removes its files. */

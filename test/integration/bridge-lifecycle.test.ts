@@ -208,6 +208,23 @@ test('statistics nobody asked for while it ran are there until the container is 
     await s.delete('late');
   }));
 
+test('the log says that it was memory that ended a container, and only then', () =>
+  withSession(async (s) => {
+    const memory = { limit: 16 * 1024 * 1024, swap: 16 * 1024 * 1024 };
+    await s.create('greedy', { args: 'exec tail /dev/zero', resources: { memory } });
+    const greedy = await s.startInit('greedy');
+    expect((await s.finish('greedy', greedy)).exitCode).toBe(137);
+    // Whether or not the host waits for anything else: it is told by the time the container is gone.
+    await s.delete('greedy');
+    await s.create('killed', { args: ['sleep', '1000'], resources: { memory } });
+    const killed = await s.startInit('killed');
+    await s.killAndDelete('killed', killed);
+
+    const told = s.raw.agent.log.split('\n').filter((line) => line.includes('for memory'));
+    expect(told).toEqual([expect.stringMatching(/level=info.*kernel killed.*containerId=greedy/)]);
+    expect(told[0]).toContain('kills=1');
+  }));
+
 test('resources of a running container are updated', () =>
   withSession(async (s) => {
     await s.create('upd', { args: ['sleep', '1000'] });

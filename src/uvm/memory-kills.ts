@@ -1,0 +1,37 @@
+import type { Cgroup } from '../cgroup/hierarchy.ts';
+import { runWithoutLogFields } from '../log/context.ts';
+import type { Logger } from '../log/logger.ts';
+
+/**
+ * Tells the log, once, that the kernel has killed processes of a container for memory: exit code
+ * 137 alone does not say who sent the SIGKILL. Read from the cgroup, which lasts until the
+ * container is deleted.
+ */
+export class MemoryKills {
+  readonly #cgroup: Cgroup | undefined;
+  readonly #logger: Logger;
+  #told: Promise<void> | undefined;
+
+  constructor(cgroup: Cgroup | undefined, logger: Logger) {
+    this.#cgroup = cgroup;
+    this.#logger = logger;
+  }
+
+  /** Resolves when the cgroup has been read; never rejects. */
+  tell(): Promise<void> {
+    this.#told ??= runWithoutLogFields(() => this.#read());
+    return this.#told;
+  }
+
+  async #read(): Promise<void> {
+    if (this.#cgroup === undefined || !this.#logger.enabled('info')) return;
+    try {
+      // Loaded when first used: an agent without containers pays nothing.
+      const { readOomKills } = await import('../cgroup/oom.ts');
+      const kills = (await readOomKills(this.#cgroup)) ?? 0;
+      if (kills > 0) this.#logger.info('the kernel killed processes for memory', { kills });
+    } catch (error) {
+      this.#logger.warning('kills for memory cannot be read', { error: String(error) });
+    }
+  }
+}
