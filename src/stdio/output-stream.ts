@@ -48,6 +48,7 @@ export class OutputStream {
   readonly #relay: NativeRelay;
   readonly #abort = new AbortController();
   readonly #cut = Promise.withResolvers<StreamReport>();
+  readonly #over = Promise.withResolvers<void>();
   #grandchildTimer: NodeJS.Timeout | undefined;
   #result: StreamReport | undefined;
 
@@ -74,6 +75,7 @@ export class OutputStream {
 
   /** Starts the bound for whoever else holds the stream. Never shortens what the process itself wrote. */
   processExited(): void {
+    this.#over.resolve();
     if (this.#result !== undefined || this.#grandchildTimer !== undefined) return;
     const bound = Promise.withResolvers<void>();
     this.#grandchildTimer = setTimeout(bound.resolve, this.#options.policy.grandchildMs);
@@ -88,6 +90,7 @@ export class OutputStream {
   abort(): void {
     this.#relay.cancel();
     this.#abort.abort();
+    this.#over.resolve();
   }
 
   snapshot(): StreamReport {
@@ -98,10 +101,7 @@ export class OutputStream {
     const result = await this.#relay.done;
     clearTimeout(this.#grandchildTimer);
     this.#report(result);
-    const { atEnd, destination, policy, source } = this.#options;
-    // From here on a process that still writes gets EPIPE (a pty: EIO and SIGHUP) instead of a
-    // pipe that fills up and blocks it for ever.
-    source.close();
+    const { atEnd, destination, policy, sourceKind } = this.#options;
     const report: StreamReport = { bytes: result.bytes, outcome: outcomeOf(result) };
     this.#result = report;
     try {
@@ -110,10 +110,19 @@ export class OutputStream {
         const close = await untilHostClosed(destination, policy.hostCloseMs, this.#abort.signal);
         if (close === 'aborted') return { ...report, outcome: 'cut' };
       }
+      if (sourceKind === 'pty' && result.end === 'eof') {
+        // All slaves are closed, but the process may live on for a moment (programs that look for
+        // write errors close their streams first) or for long. Closing the master would send it
+        // SIGHUP, and its exit code would be lost.
+        destination.close();
+        await this.#over.promise;
+      }
     } catch (error) {
       // Every byte is delivered; what failed is only the waiting for the host.
       this.#options.log.warning('cannot wait for the host to close a stream', { error });
     } finally {
+      // After another end than 'eof' a process that still writes gets EPIPE now (on a pty EIO and
+      // SIGHUP) instead of a stream that fills up and blocks it for ever.
       this.#closeAll();
     }
     return report;

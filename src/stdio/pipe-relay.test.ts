@@ -367,6 +367,7 @@ describe('the session', () => {
   test('abort while the host does not close', async () => {
     const { session, exit } = await run('echo x', { streams: ['stdout'] });
     expect(await exit).toBe(0);
+    while (session.snapshot().stdout?.outcome === 'open') await turn();
     expect(await pending(session.drained)).toBe(true);
     session.abort();
     expect(await session.drained).toEqual({ stdout: { bytes: 2, outcome: 'cut' } });

@@ -66,8 +66,8 @@ function startStreams(options: TtyRelayOptions): StreamGroup {
  *   block the process.
  * - A host that closes stdout hangs the terminal up, as a modem line that drops: the foreground
  *   processes get SIGHUP, further writes EIO.
- * - The agent must not hold the slave open. When the leader of a session ends while somebody else
- *   has its terminal open, the kernel hangs it up and throws away what is not read yet.
+ * - The output ends when the last slave is closed, or with the grandchild bound of DrainPolicy when a
+ *   background child holds on to it. A slave that is opened again after that is not read any more.
  */
 export class TtyRelay implements StdioSession {
   readonly terminal = true;
