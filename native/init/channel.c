@@ -67,7 +67,8 @@ void channel_ready(void) {
       .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   ssize_t count = recvmsg(channel_fd, &message, MSG_CMSG_CLOEXEC);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (count < 0) log_failure("init channel");
+  // ECONNRESET: the agent has ended without reading its last reply.
+  if (count < 0 && errno != ECONNRESET) log_failure("init channel");
   // The agent has closed its end, or is about to be reaped. (An empty packet is no request.)
   if (count <= 0) {
     channel_close();

@@ -63,7 +63,7 @@ static bool mount_root(void) {
   return options.root_type[0] == '\0' ? mount_as_any() : mount_as(options.root_type);
 }
 
-static bool no_device_yet(int error) { return error == ENOENT || error == ENXIO || error == ENOTBLK; }
+static bool no_device_yet(int error) { return error == ENOENT || error == ENXIO; }
 
 // Tries now and whenever the kernel has added something, until the deadline.
 static bool wait_for_root(void) {

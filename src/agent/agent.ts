@@ -1,13 +1,16 @@
 import { BridgeServer } from '../bridge/server.ts';
 import type { RootLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
+import { InitChannel } from '../os/init-channel.ts';
 import { Reaper } from '../os/reaper.ts';
 import { closedDoor } from '../policy/closed-door.ts';
 import { RuncRuntime } from '../runtime/runc/runtime.ts';
+import { InitPower } from '../uvm/init-power.ts';
 import { EndAgent } from '../uvm/power.ts';
 import { Uvm } from '../uvm/uvm.ts';
 import { createTransport, parseTransport, type TransportChoice } from '../vsock/parse.ts';
 import { TransportError } from '../vsock/transport.ts';
+import { setCorePattern } from './core-dumps.ts';
 import { type AgentFlags, parseAgentFlags, usage } from './flags.ts';
 import { openLog } from './log.ts';
 import { agentVersion } from './version.ts';
@@ -76,6 +79,8 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
   stopOnSignals(end, log);
   watchForFaults(log);
   log.info('agent starts', { version: agentVersion, pid: process.pid, transport: flags.transport });
+  using init = InitChannel.fromEnvironment();
+  setCorePattern({ pattern: flags['core-dump-location'], ownMachine: init !== undefined }, log);
   using reaper = Reaper.start();
   await using transport = createTransport(choice, {
     onDropped: (error) => log.warning('peer dropped', { error: error.message }),
@@ -89,7 +94,7 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
       grandchildMs: flags['drain-timeout'],
       hostCloseMs: flags['host-close-timeout'],
     },
-    power: new EndAgent(() => end.abort()),
+    power: init === undefined ? new EndAgent(() => end.abort()) : new InitPower(init),
   });
   const server = new BridgeServer({
     transport,

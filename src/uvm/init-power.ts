@@ -1,0 +1,33 @@
+import type { Power } from './power.ts';
+
+/** What is asked of init: InitChannel, or a test's. */
+export interface InitRequests {
+  request(text: string): Promise<string>;
+}
+
+/** In a VM under our init: init ends everything, syncs, unmounts and takes the machine down. */
+export class InitPower implements Power {
+  readonly #init: InitRequests;
+
+  constructor(init: InitRequests) {
+    this.#init = init;
+  }
+
+  /**
+   * Resolves when init has taken the request; the agent is then among the processes that init ends.
+   * Both kinds are the same to init, which bounds how long it is graceful. Rejects when init refuses.
+   */
+  async shutdown(): Promise<void> {
+    await this.#ask('poweroff');
+  }
+
+  /** Like shutdown, and the machine comes up again. */
+  async reboot(): Promise<void> {
+    await this.#ask('reboot');
+  }
+
+  async #ask(request: string): Promise<void> {
+    const reply = await this.#init.request(request);
+    if (reply !== 'ok') throw new Error(`init does not ${request}: ${reply}`);
+  }
+}
