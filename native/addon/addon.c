@@ -11,6 +11,7 @@
 //   poll.c     uv_poll handles
 //   process.c  posix_spawn, pidfd, waitid, child subreaper
 //   pty.c      pseudo-terminals
+//   netlink.c  sockets in other network namespaces, netlink, packets of DHCP
 //   relay.c    threads that move a stream (relay_pump.c is what such a thread does)
 #include "native.h"
 
@@ -20,6 +21,7 @@ void init_poll(napi_env env, napi_value exports);
 void init_process(napi_env env, napi_value exports);
 void init_pty(napi_env env, napi_value exports);
 void init_relay(napi_env env, napi_value exports);
+void init_netlink(napi_env env, napi_value exports);
 
 NAPI_MODULE_INIT() {
   init_fd(env, exports);
@@ -28,5 +30,6 @@ NAPI_MODULE_INIT() {
   init_process(env, exports);
   init_pty(env, exports);
   init_relay(env, exports);
+  init_netlink(env, exports);
   return exports;
 }

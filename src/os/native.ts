@@ -107,6 +107,19 @@ export interface NativeAddon {
   relayBarrier(handle: RelayHandle): number;
   /** SIOCOUTQ. */
   bytesUnread(fd: number): number;
+
+  // netlink.c
+  /** A non-blocking socket of the network namespace (a descriptor of it, or -1: our own). */
+  socketIn(namespace: number, family: number, type: number, protocol: number): number;
+  /** Binds a netlink socket; `group` 0: none. */
+  netlinkSetUp(fd: number, group: number): number;
+  netlinkSend(fd: number, bytes: Uint8Array): number;
+  /** Length of the kernel's next datagram, more than `bytes` when it was cut. */
+  netlinkReceive(fd: number, bytes: Uint8Array): number;
+  packetBindDhcp(fd: number, index: number): number;
+  packetSend(fd: number, bytes: Uint8Array, index: number, receiver: Uint8Array): number;
+  /** Length of the next IP packet; `sender`: its six bytes. */
+  packetReceive(fd: number, bytes: Uint8Array, sender: Uint8Array): number;
 }
 
 // In the bundle (build/gcs.cjs, CommonJS) there is no import.meta, in the source tree no __dirname.
