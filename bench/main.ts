@@ -1,6 +1,6 @@
 /** `npm run bench`: measures, and says beside each figure what it is held against. */
 import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeRootfs } from '../test/support/rootfs.ts';
 import { Interrupted, Interruption, removeLeftovers } from './cleanup.ts';
@@ -81,18 +81,28 @@ async function measureAll(options: BenchOptions): Promise<Result[]> {
   }
 }
 
+/** Undefined when the measured programs had the machine to themselves, as far as can be told. */
+function disturbance(loadBefore: number): string | undefined {
+  const processors = availableParallelism();
+  if (loadBefore < processors / 2) return undefined;
+  return `The machine was busy before (load ${loadBefore.toFixed(1)} on ${processors} processors): take the differences as rough.`;
+}
+
 async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2), Object.keys(MEASURES));
   if (options === 'help') {
     process.stdout.write(HELP);
     return 0;
   }
+  const [load = 0] = loadavg();
   const results = await measureAll(options);
+  const disturbed = disturbance(load);
   if (options.json) {
     const figures = results.map(({ figure, peer }) => ({ ...figure, ...(peer ? { peer } : {}) }));
-    process.stdout.write(`${JSON.stringify({ node: process.version, figures }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ node: process.version, load, figures }, null, 2)}\n`);
   } else {
     process.stdout.write(`\n${table(results, options.peer !== undefined)}\n`);
+    if (disturbed) process.stdout.write(`\n${disturbed}\n`);
   }
   return 0;
 }
