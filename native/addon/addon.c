@@ -12,6 +12,8 @@
 //   process.c  posix_spawn, pidfd, waitid, child subreaper
 //   pty.c      pseudo-terminals
 //   netlink.c  sockets in other network namespaces, netlink, packets of DHCP
+//   memory.c   shared memory as array buffers
+//   event.c    epoll instances, event counters, reads and writes without exceptions
 //   relay.c    threads that move a stream (relay_pump.c is what such a thread does)
 #include "native.h"
 
@@ -21,6 +23,8 @@ void init_poll(napi_env env, napi_value exports);
 void init_process(napi_env env, napi_value exports);
 void init_pty(napi_env env, napi_value exports);
 void init_relay(napi_env env, napi_value exports);
+void init_memory(napi_env env, napi_value exports);
+void init_event(napi_env env, napi_value exports);
 void init_netlink(napi_env env, napi_value exports);
 
 NAPI_MODULE_INIT() {
@@ -30,6 +34,8 @@ NAPI_MODULE_INIT() {
   init_process(env, exports);
   init_pty(env, exports);
   init_relay(env, exports);
+  init_memory(env, exports);
+  init_event(env, exports);
   init_netlink(env, exports);
   return exports;
 }

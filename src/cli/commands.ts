@@ -13,6 +13,7 @@ import { startCommand } from './commands/start.ts';
 import { statsCommand } from './commands/stats.ts';
 import { updateCommand } from './commands/update.ts';
 import { vmExecCommand } from './commands/vm-exec.ts';
+import { vsockDeviceCommand } from './commands/vsock-device.ts';
 import { waitCommand } from './commands/wait.ts';
 
 /** Every command, in the order of the help. */
@@ -30,6 +31,7 @@ export const commands: readonly Command[] = [
   waitCommand,
   deleteCommand,
   vmExecCommand,
+  vsockDeviceCommand,
   dumpStacksCommand,
   shutdownCommand,
 ];

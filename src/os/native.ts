@@ -108,6 +108,24 @@ export interface NativeAddon {
   /** SIOCOUTQ. */
   bytesUnread(fd: number): number;
 
+  // memory.c
+  /** The bytes of a regular file as a buffer, or -errno; -EINVAL when the file is shorter. */
+  mapShared(fd: number, offset: number, size: number): ArrayBuffer | number;
+  /** Detaches the buffer. */
+  unmapShared(buffer: ArrayBuffer): number;
+  memoryFile(size: number): number;
+
+  // event.c
+  eventFd(): number;
+  epollNew(): number;
+  /** `events`: epoll(7) bits; edge-triggered is added. */
+  epollAdd(epoll: number, fd: number, events: number, id: number): number;
+  epollRemove(epoll: number, fd: number): number;
+  /** `out`: pairs of id and events. */
+  epollTake(epoll: number, out: Int32Array): number;
+  readBytes(fd: number, bytes: Uint8Array): number;
+  writeBytes(fd: number, bytes: Uint8Array): number;
+
   // netlink.c
   /** A non-blocking socket of the network namespace (a descriptor of it, or -1: our own). */
   socketIn(namespace: number, family: number, type: number, protocol: number): number;

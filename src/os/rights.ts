@@ -51,3 +51,26 @@ export function sendFds(fd: Fd, data: Uint8Array, fds: readonly Fd[]): void {
   // The descriptors went with the first byte; the rest follows without them.
   if (sent < data.length) sendFds(fd, data.subarray(sent), []);
 }
+
+/**
+ * recvmsg(2) with SCM_RIGHTS, now: at most `bytes.length` bytes of a stream socket and the
+ * descriptors that came with them; 'again' when there is nothing yet, 0 bytes at the end. OsError
+ * EMSGSIZE (all descriptors closed) when more than `maxFds` came.
+ */
+export function receiveFdsNow(
+  fd: Fd,
+  bytes: Uint8Array,
+  maxFds: number,
+): { fds: Fd[]; length: number } | 'again' {
+  const out = new Int32Array(2 + maxFds);
+  const result = native().receiveFds(fd.raw, bytes, out);
+  if (result === -errno.EAGAIN) return 'again';
+  const length = check('recvmsg', result);
+  const [count = 0, truncated = 0, ...raws] = out;
+  const fds = raws.slice(0, count).map((raw) => new Fd(raw));
+  if (truncated !== 0) {
+    for (const each of fds) each.close();
+    throw new OsError('recvmsg', errno.EMSGSIZE, `more than ${maxFds} descriptors`);
+  }
+  return { fds, length };
+}

@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
 import type { FdListener } from '../os/socket.ts';
-import type { AcceptQueue } from './accept-queue.ts';
 import { readConnect, writeOk } from './connect-handshake.ts';
 import { errnoNameOf, failure, transportFailure } from './failure.ts';
 import { FIRST_STDIO_PORT } from './ports.ts';
@@ -16,12 +15,22 @@ export interface HandshakeLimits {
   pending: number;
 }
 
+/** Where a peer that has named its port goes. */
+export interface Door {
+  /** True when offer() would take a connection now. */
+  readonly ready: boolean;
+  /** The peer is answered "OK" by who takes the connection, once there is somebody at its other end. */
+  readonly confirms?: boolean;
+  /** Takes ownership of the connection. */
+  offer(fd: Fd): void;
+}
+
 export interface ConnectServerOptions {
   transport: string;
   /** Owned by the server from now on. */
   sockets: FdListener;
-  /** The queue of a port that somebody listens on. */
-  route: (port: Port) => AcceptQueue | undefined;
+  /** The door of a port that somebody listens on. */
+  route: (port: Port) => Door | undefined;
   limits: HandshakeLimits;
   /** A peer was dropped; for logs. */
   onDropped: (reason: Error) => void;
@@ -103,11 +112,11 @@ export class ConnectServer implements Disposable {
     try {
       const port = await readConnect(fd, place, handshake.signal);
       handshake.signal.throwIfAborted();
-      const queue = route(port);
-      if (queue === undefined) throw failure('refused', { ...place, port }, 'nobody listens');
-      if (!queue.ready) throw failure('refused', { ...place, port }, 'its queue is full');
-      writeOk(fd, this.#nextSource());
-      queue.offer(fd);
+      const door = route(port);
+      if (door === undefined) throw failure('refused', { ...place, port }, 'nobody listens');
+      if (!door.ready) throw failure('refused', { ...place, port }, 'its queue is full');
+      if (door.confirms !== true) writeOk(fd, this.#nextSource());
+      door.offer(fd);
     } catch (error) {
       fd.close();
       onDropped(transportFailure(error, place) as Error);
