@@ -104,17 +104,16 @@ describe('the cgroup of a process', () => {
   });
 
   test('of a zombie: none, since the kernel shows it in the root cgroup', async () => {
-    // The shell's child ends while the shell, replaced by sleep, never waits for it.
-    const shell = spawn('sh', ['-c', 'sh -c "read x" & echo $!; exec sleep 1000'], {
-      stdio: ['pipe', 'pipe', 'ignore'],
-    });
+    // Perl, because it never waits unless told to: a shell may collect its child before it is looked at.
+    const script =
+      '$| = 1; my $child = fork // die; exit 0 unless $child; print "$child\\n"; sleep 1000';
+    const parent = spawn('perl', ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
     onTestFinished(async () => {
-      shell.kill('SIGKILL');
-      await once(shell, 'exit');
+      parent.kill('SIGKILL');
+      await once(parent, 'exit');
     });
-    const [line] = (await once(shell.stdout, 'data')) as [Buffer];
+    const [line] = (await once(parent.stdout, 'data')) as [Buffer];
     const child = Number(line.toString());
-    // A background child of a shell reads /dev/null: it ends by itself.
     while (!/\) Z /.test(readFileSync(`/proc/${child}/stat`, 'latin1'))) {
       await new Promise((resolve) => setImmediate(resolve));
     }
