@@ -7,6 +7,7 @@ import { Hresult } from '../src/bridge/hresult.ts';
 import { bridgeLimits } from '../src/bridge/limits.ts';
 import { replyBase, requestBase } from '../src/bridge/messages/common.ts';
 import { containerConstraints, resourceTypes } from '../src/bridge/messages/settings.ts';
+import { storageSettings } from '../src/bridge/messages/storage.ts';
 import type { FieldShape, Shape } from '../src/bridge/schema.ts';
 
 const file = join(import.meta.dirname, '../PROTOCOL.md');
@@ -150,6 +151,7 @@ export function protocolDocument(): string {
     '## Settings of ModifySettings\n',
     `ResourceTypes: ${resourceTypes.map((name) => `\`${name}\``).join(', ')}.\n`,
     table('`ContainerConstraints`', containerConstraints.shape),
+    ...Object.entries(storageSettings).map(([name, { shape }]) => table(`\`${name}\``, shape)),
   ].join('\n');
 }
 

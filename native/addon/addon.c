@@ -11,9 +11,13 @@
 //   poll.c     uv_poll handles
 //   process.c  posix_spawn, pidfd, waitid, child subreaper
 //   pty.c      pseudo-terminals
-//   netlink.c  sockets in other network namespaces, netlink, packets of DHCP
 //   memory.c   shared memory as array buffers
 //   event.c    epoll instances, event counters, reads and writes without exceptions
+//   netlink.c  sockets in other network namespaces, netlink, DHCP's packets
+//   job.c      system calls on pool threads, as promises
+//   mount.c    mounts, openat2
+//   dm.c       device mapper
+//   uevent.c   announcements of devices
 //   relay.c    threads that move a stream (relay_pump.c is what such a thread does)
 #include "native.h"
 
@@ -26,6 +30,9 @@ void init_relay(napi_env env, napi_value exports);
 void init_memory(napi_env env, napi_value exports);
 void init_event(napi_env env, napi_value exports);
 void init_netlink(napi_env env, napi_value exports);
+void init_mount(napi_env env, napi_value exports);
+void init_dm(napi_env env, napi_value exports);
+void init_uevent(napi_env env, napi_value exports);
 
 NAPI_MODULE_INIT() {
   init_fd(env, exports);
@@ -37,5 +44,8 @@ NAPI_MODULE_INIT() {
   init_memory(env, exports);
   init_event(env, exports);
   init_netlink(env, exports);
+  init_mount(env, exports);
+  init_dm(env, exports);
+  init_uevent(env, exports);
   return exports;
 }

@@ -135,9 +135,56 @@ export interface NativeAddon {
   /** Length of the kernel's next datagram, more than `bytes` when it was cut. */
   netlinkReceive(fd: number, bytes: Uint8Array): number;
   packetBindDhcp(fd: number, index: number): number;
+  /** -EADDRINUSE when somebody else has it. */
+  claimDhcpPort(fd: number, index: number): number;
   packetSend(fd: number, bytes: Uint8Array, index: number, receiver: Uint8Array): number;
   /** Length of the next IP packet; `sender`: its six bytes. */
   packetReceive(fd: number, bytes: Uint8Array, sender: Uint8Array): number;
+
+  // mount.c
+  openAt2(directory: number, path: string, flags: number, mode: number, resolve: number): number;
+  fsOpen(type: string): number;
+  /** `command`: FSCONFIG_*. */
+  fsConfig(
+    context: number,
+    command: number,
+    key: string,
+    value: string | null,
+    aux: number,
+  ): number;
+  fsCreate(context: number): Promise<number>;
+  fsMount(context: number, attributes: number): number;
+  moveMount(mount: number, directory: number): number;
+  openTree(directory: number, path: string, flags: number): number;
+  mountSetAttributes(
+    mount: number,
+    recursive: boolean,
+    set: number,
+    clear: number,
+    propagation: number,
+  ): number;
+  /** mount(2). */
+  mountOld(
+    source: string,
+    target: string,
+    type: string,
+    flags: number,
+    data: string,
+  ): Promise<number>;
+  unmount(target: string, flags: number): Promise<number>;
+
+  // dm.c
+  /** `message`: a dm_ioctl and what follows it, written to until the promise is resolved. */
+  dmIoctl(
+    control: number,
+    command: number,
+    message: Uint8Array,
+    keyName: string | null,
+    key: Uint8Array | null,
+  ): Promise<number> | number;
+
+  // uevent.c
+  ueventSocket(): number;
 }
 
 // In the bundle (build/gcs.cjs, CommonJS) there is no import.meta, in the source tree no __dirname.

@@ -2,6 +2,7 @@ import type { Metrics } from '../cgroup/metrics.ts';
 import type { WindowSize } from '../os/pty.ts';
 import type { OciLinuxResources, OciProcess, OciSpec } from '../spec/oci.ts';
 import type { StdioPorts } from '../stdio/stdio.ts';
+import type { StorageResource } from '../storage/resource.ts';
 
 /** A container of this VM, or null for the VM itself (the protocol's null container). */
 export type Target = string | null;
@@ -36,6 +37,17 @@ export interface ContainerExit {
   type: ContainerExitType;
 }
 
+/** Disks, layers and shares of the VM. */
+export interface ResourceOperations {
+  /** Everything or nothing. */
+  add(resource: StorageResource): Promise<void>;
+  /**
+   * Undoes an add. Refused, with the user's name, while something stands on it. After a failure it
+   * can be asked again and goes on where it stopped; of what was removed before it says so.
+   */
+  remove(resource: StorageResource): Promise<void>;
+}
+
 /** All the host can ask of the VM: what the bridge calls and src/uvm implements. Every rejection is an AgentError. */
 export interface UvmOperations {
   createContainer(request: CreateContainerRequest): Promise<void>;
@@ -60,6 +72,7 @@ export interface UvmOperations {
   statistics(id: string): Promise<Metrics>;
   updateResources(id: string, resources: OciLinuxResources): Promise<void>;
   deleteContainer(id: string): Promise<void>;
+  readonly resources: ResourceOperations;
   /** Text sections for DumpStacks: containers, processes, streams. Most important first; the caller cuts. */
   describe(): string[];
   /** Registers the one receiver of exit events. Events that came before are delivered at once. */

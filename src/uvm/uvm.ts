@@ -6,6 +6,8 @@ import type { Reaper } from '../os/reaper.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { OciLinuxResources, OciProcess } from '../spec/oci.ts';
 import type { DrainPolicy, StdioPorts } from '../stdio/stdio.ts';
+import { Directories } from '../storage/directories.ts';
+import { isAtOrBelow } from '../storage/host-path.ts';
 import type { Transport } from '../vsock/transport.ts';
 import type { Container } from './container.ts';
 import { createContainer } from './create.ts';
@@ -21,6 +23,7 @@ import type {
   UvmProcessRequest,
 } from './operations.ts';
 import type { Power } from './power.ts';
+import { Resources } from './resources.ts';
 import { containerStatistics } from './statistics.ts';
 import { StreamFactory } from './streams.ts';
 import { UvmProcesses } from './uvm-processes.ts';
@@ -46,6 +49,7 @@ export class Uvm implements UvmOperations {
   readonly #creating = new Set<string>();
   readonly #processes: UvmProcesses;
   readonly #exits = new ExitEvents();
+  readonly resources: Resources;
 
   constructor(dependencies: UvmDependencies) {
     this.#dependencies = dependencies;
@@ -58,6 +62,11 @@ export class Uvm implements UvmOperations {
       this.#streams,
       dependencies.logger.with({ target: 'uvm' }),
     );
+    this.resources = new Resources({
+      world: { directories: new Directories() },
+      logger: dependencies.logger.with({ target: 'storage' }),
+      containerAt: (path) => this.#containerAt(path),
+    });
   }
 
   async createContainer(request: CreateContainerRequest): Promise<void> {
@@ -177,7 +186,17 @@ export class Uvm implements UvmOperations {
       }),
     );
     const failures = results.flatMap((r) => (r.status === 'rejected' ? [r.reason as unknown] : []));
+    await this.resources.destroy();
     if (failures.length > 0) throw new AggregateError(failures, 'not every container was removed');
+  }
+
+  /** The container that has its root at or below a path and has not ended. */
+  #containerAt(path: string): string | undefined {
+    for (const { id, spec, status } of this.#containers.values()) {
+      const root = spec.root?.path;
+      if (status !== 'stopped' && root !== undefined && isAtOrBelow(root, path)) return id;
+    }
+    return undefined;
   }
 
   #container(id: string): Container {

@@ -31,6 +31,10 @@ export class FakeUvm {
       statistics: record('statistics', emptyMetrics()),
       updateResources: record('updateResources', undefined),
       deleteContainer: record('deleteContainer', undefined),
+      resources: {
+        add: record('resources.add', undefined),
+        remove: record('resources.remove', undefined),
+      },
       describe: () => ['containers\n  none'],
       onContainerExit: (receiver) => {
         this.#receiver = receiver;

@@ -1,0 +1,136 @@
+import { AgentError } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import { isAtOrBelow } from '../storage/host-path.ts';
+import { planResource, resourcePath } from '../storage/plan.ts';
+import type { StorageKind, StorageResource } from '../storage/resource.ts';
+import { type Applied, applySteps } from '../storage/steps.ts';
+import type { StorageWorld } from '../storage/world.ts';
+import type { ResourceOperations } from './operations.ts';
+
+export interface ResourceContext {
+  world: StorageWorld;
+  logger: Logger;
+  /** The container that has its root at or below a path and has not ended; undefined when there is none. */
+  containerAt: (path: string) => string | undefined;
+  /** Called after each step of an Add; what it throws makes the Add fail there. */
+  afterStep?: (name: string) => void;
+}
+
+/** `left`: an Add or Remove failed, and so did taking it back; a Remove goes on with it. */
+type State = 'adding' | 'ready' | 'removing' | 'left';
+
+interface Entry {
+  readonly kind: StorageKind;
+  readonly path: string;
+  readonly title: string;
+  readonly needs: readonly string[];
+  state: State;
+  applied: Applied | undefined;
+}
+
+const BUSY: Record<Exclude<State, 'ready'>, string> = {
+  adding: 'is still being added',
+  removing: 'is being removed',
+  left: 'was only partly removed',
+};
+
+function refused(message: string, errno: string): AgentError {
+  return new AgentError('failed', message, { operation: 'modify', errno });
+}
+
+/** What the host has had mounted in the VM: each by its path, with what stands on what. */
+export class Resources implements ResourceOperations {
+  readonly #context: ResourceContext;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(context: ResourceContext) {
+    this.#context = context;
+  }
+
+  async add(resource: StorageResource): Promise<void> {
+    const { kind } = resource;
+    const plan = planResource(resource, this.#context.world);
+    const { path, title, needs } = plan;
+    const taken = this.#entries.get(path);
+    if (taken !== undefined) throw refused(`${path} is taken by ${taken.title}`, 'EEXIST');
+    for (const need of [path, ...needs]) this.#assertReady(need);
+    const entry: Entry = { kind, path, title, needs, state: 'adding', applied: undefined };
+    this.#entries.set(path, entry);
+    try {
+      entry.applied = await applySteps(plan.steps, {
+        onLeft: (left) => {
+          entry.applied = left;
+        },
+        ...(this.#context.afterStep === undefined ? {} : { afterStep: this.#context.afterStep }),
+      });
+      entry.state = 'ready';
+    } catch (error) {
+      if (entry.applied === undefined) this.#entries.delete(path);
+      else entry.state = 'left';
+      throw AgentError.from(error, { operation: 'modify' });
+    }
+  }
+
+  async remove(resource: StorageResource): Promise<void> {
+    const path = resourcePath(resource);
+    const entry = this.#entries.get(path);
+    if (entry === undefined || entry.kind !== resource.kind) {
+      throw refused(`${path}: nothing of that kind was added there, or it was removed`, 'ENOENT');
+    }
+    if (entry.state === 'adding' || entry.state === 'removing') {
+      throw refused(`${path} ${BUSY[entry.state]}`, 'EBUSY');
+    }
+    const user = this.#userOf(entry);
+    if (user !== undefined) throw refused(`${path} is in use by ${user}`, 'EBUSY');
+    entry.state = 'removing';
+    try {
+      await entry.applied?.undo();
+      this.#entries.delete(path);
+    } catch (error) {
+      entry.state = entry.applied?.touched === false ? 'ready' : 'left';
+      throw AgentError.from(error, { operation: 'modify' });
+    }
+  }
+
+  /** Lines for DumpStacks. */
+  describe(): string[] {
+    return [...this.#entries.values()].map(
+      ({ path, title, state }) => `${path}: ${title}${state === 'ready' ? '' : `, ${state}`}`,
+    );
+  }
+
+  /** Removes everything, what stands on others first; logs what cannot be removed. */
+  async destroy(): Promise<void> {
+    // Whatever stands on another was added after it.
+    for (const entry of [...this.#entries.values()].reverse()) {
+      try {
+        await entry.applied?.undo();
+        this.#entries.delete(entry.path);
+      } catch (error) {
+        this.#context.logger.error('resource not removed', {
+          path: entry.path,
+          error: String(error),
+        });
+      }
+    }
+  }
+
+  /** What stands on a resource, in words. */
+  #userOf(entry: Entry): string | undefined {
+    for (const other of this.#entries.values()) {
+      if (other === entry) continue;
+      const stands = [other.path, ...other.needs].some((need) => isAtOrBelow(need, entry.path));
+      if (stands) return `${other.title} at ${other.path}`;
+    }
+    const container = this.#context.containerAt(entry.path);
+    return container === undefined ? undefined : `container ${container}`;
+  }
+
+  /** A path below something half there cannot be built on. */
+  #assertReady(path: string): void {
+    for (const { state, path: below } of this.#entries.values()) {
+      if (state === 'ready' || !isAtOrBelow(path, below)) continue;
+      throw refused(`${path}: ${below} ${BUSY[state]}`, 'EBUSY');
+    }
+  }
+}

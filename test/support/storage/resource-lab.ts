@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { silentLogger } from '../../../src/log/logger.ts';
+import { Directories } from '../../../src/storage/directories.ts';
+import type { StorageResource } from '../../../src/storage/resource.ts';
+import type { StorageWorld } from '../../../src/storage/world.ts';
+import { Resources } from '../../../src/uvm/resources.ts';
+import { failure } from './failures.ts';
+import { trace } from './trace.ts';
+
+export interface LabOptions {
+  world?: Partial<StorageWorld>;
+  containerAt?: (path: string) => string | undefined;
+  afterStep?: (name: string) => void;
+}
+
+/** Resources as a VM has them, with no containers. */
+export function lab(options: LabOptions = {}): Resources {
+  const { afterStep, containerAt = () => undefined } = options;
+  return new Resources({
+    world: { directories: new Directories(), ...options.world },
+    logger: silentLogger,
+    containerAt,
+    ...(afterStep === undefined ? {} : { afterStep }),
+  });
+}
+
+/**
+ * Adds a resource once for each of its steps, failing after it, and requires that nothing is left;
+ * then adds it whole and removes it, with the same result. Returns the names of the steps.
+ */
+export async function failAfterEachStep(
+  resource: StorageResource,
+  options: LabOptions = {},
+): Promise<string[]> {
+  const steps: string[] = [];
+  let failAt = Number.POSITIVE_INFINITY;
+  let count = 0;
+  const resources = lab({
+    ...options,
+    afterStep: (name) => {
+      if (failAt === Number.POSITIVE_INFINITY) steps.push(name);
+      if (count++ === failAt) throw new Error(`injected after ${name}`);
+    },
+  });
+  // The first time loads what is loaded once.
+  await resources.add(resource);
+  await resources.remove(resource);
+  const before = trace();
+  for (const [index, name] of steps.entries()) {
+    failAt = index;
+    count = 0;
+    const error = await failure(() => resources.add(resource));
+    assert.match(error.message, /injected/);
+    assert.deepEqual(trace(), before, `after a failure after: ${name}`);
+  }
+  failAt = Number.POSITIVE_INFINITY;
+  await resources.add(resource);
+  await resources.remove(resource);
+  assert.deepEqual(trace(), before, 'after a whole add and remove');
+  return [...new Set(steps)];
+}
