@@ -12,7 +12,12 @@ import { shutdownCommand } from './commands/shutdown.ts';
 import { startCommand } from './commands/start.ts';
 import { statsCommand } from './commands/stats.ts';
 import { updateCommand } from './commands/update.ts';
+import { vmConsoleCommand } from './commands/vm-console.ts';
+import { vmDownCommand } from './commands/vm-down.ts';
 import { vmExecCommand } from './commands/vm-exec.ts';
+import { vmListCommand } from './commands/vm-list.ts';
+import { vmLogsCommand } from './commands/vm-logs.ts';
+import { vmSuperviseCommand, vmUpCommand } from './commands/vm-up.ts';
 import { vsockDeviceCommand } from './commands/vsock-device.ts';
 import { waitCommand } from './commands/wait.ts';
 
@@ -31,7 +36,15 @@ export const commands: readonly Command[] = [
   waitCommand,
   deleteCommand,
   vmExecCommand,
+  vmUpCommand,
+  vmListCommand,
+  vmConsoleCommand,
+  vmLogsCommand,
+  vmDownCommand,
   vsockDeviceCommand,
   dumpStacksCommand,
   shutdownCommand,
 ];
+
+/** Run by other commands, not by people: in no list. */
+export const internalCommands: readonly Command[] = [vmSuperviseCommand];

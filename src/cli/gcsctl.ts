@@ -1,5 +1,5 @@
 import { existsSync, realpathSync } from 'node:fs';
-import { commands } from './commands.ts';
+import { commands, internalCommands } from './commands.ts';
 import { EXIT_OK, EXIT_USAGE } from './exit-codes.ts';
 import { tellFailure } from './failures.ts';
 import { commandHelp, generalHelp } from './help.ts';
@@ -21,10 +21,11 @@ const VSOCK = {
  * What it prints goes to `io`.
  */
 export async function main(argv: readonly string[], io: Io = processIo()): Promise<number> {
-  const [name, ...rest] = argv;
+  const [name, ...rest] = joinVerb(argv);
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
-    if (rest[0] === VSOCK.name) return vsock(['--help']);
-    return help(rest[0], name !== undefined, io);
+    const [topic] = joinVerb(rest);
+    if (topic === VSOCK.name) return vsock(['--help']);
+    return help(topic, name !== undefined, io);
   }
   if (name === VSOCK.name) return vsock(rest);
   const command = findCommand(name);
@@ -57,8 +58,17 @@ async function vsock(argv: string[]): Promise<number> {
   return vsockCommand(argv);
 }
 
+/** "vm" is followed by what to do with it: together they are the name of a command. */
+function joinVerb(argv: readonly string[]): readonly string[] {
+  const [name, verb, ...rest] = argv;
+  if (name !== 'vm' || verb === undefined) return argv;
+  return verb.startsWith('-') ? ['vm', verb, ...rest] : [`vm ${verb}`, ...rest];
+}
+
 function findCommand(name: string) {
-  return commands.find((command) => command.name === name || command.aliases?.includes(name));
+  return [...commands, ...internalCommands].find(
+    (command) => command.name === name || command.aliases?.includes(name),
+  );
 }
 
 function help(topic: string | undefined, asked: boolean, io: Io): number {

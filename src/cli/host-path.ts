@@ -17,6 +17,7 @@ export const hostOptions = {
     value: 'PATH',
     help: `act as the host of the agent on hybrid:PATH (default $GCSCTL_HOST, then ${DEFAULT_HOST_PATH})`,
   },
+  vm: { kind: 'text', value: 'NAME', help: 'the agent of this virtual machine ("gcsctl vm up")' },
   timeout: {
     kind: 'number',
     value: 'SECONDS',

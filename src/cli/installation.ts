@@ -6,10 +6,14 @@ import { CliError } from './exit-codes.ts';
 export function agentProgram(env: Readonly<Record<string, string | undefined>>): string {
   const chosen = env.GCSCTL_AGENT;
   if (chosen !== undefined && chosen !== '') return chosen;
+  return join(installationRoot(), 'bin/gcs');
+}
+
+/** The directory this gcsctl belongs to: bin/, build/ and vm-image/ are in it. */
+export function installationRoot(): string {
   const start = import.meta.dirname;
   for (let directory = start; ; directory = dirname(directory)) {
-    const candidate = join(directory, 'bin', 'gcs');
-    if (existsSync(candidate)) return candidate;
+    if (existsSync(join(directory, 'bin', 'gcs'))) return directory;
     if (directory === dirname(directory)) break;
   }
   throw new CliError(

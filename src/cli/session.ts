@@ -3,11 +3,12 @@ import { BridgeError } from '../client/errors.ts';
 import { GuestClient } from '../client/guest.ts';
 import { BRIDGE_PORT } from '../vsock/ports.ts';
 import { TransportError } from '../vsock/transport.ts';
-import { CliError, Interrupted } from './exit-codes.ts';
+import { CliError, Interrupted, UsageError } from './exit-codes.ts';
 import { hostPath } from './host-path.ts';
 import type { Io } from './io.ts';
 import { PrivateAgent, type PrivateAgentOptions } from './private-agent.ts';
 import { SignalWatch } from './signals.ts';
+import { type VmTarget, vmTarget } from './vm-target.ts';
 
 const DEFAULT_TIMEOUT_S = 10;
 
@@ -20,6 +21,8 @@ export interface Session extends AsyncDisposable {
 
 export interface SessionOptions {
   readonly host: string | undefined;
+  /** Name of a VM instead of `host`. */
+  readonly vm?: string | undefined;
   readonly timeout: number | undefined;
 }
 
@@ -29,8 +32,15 @@ export async function openStanding(
   io: Io,
   signal?: AbortSignal,
 ): Promise<Session> {
-  const path = hostPath(options.host, io);
   await using stack = new AsyncDisposableStack();
+  if (options.vm !== undefined) {
+    if (options.host !== undefined) throw new UsageError('--host and --vm exclude each other');
+    const target = vmTarget(options.vm, io);
+    const path = target.directory.vsock;
+    const guest = await acceptGuest(stack, path, options.timeout, signal, target);
+    return session(stack.move(), guest, path);
+  }
+  const path = hostPath(options.host, io);
   const guest = await acceptGuest(stack, path, options.timeout, signal);
   return session(stack.move(), guest, path);
 }
@@ -58,23 +68,28 @@ async function acceptGuest(
   path: string,
   timeout = DEFAULT_TIMEOUT_S,
   signal?: AbortSignal,
+  vm?: VmTarget,
 ): Promise<GuestClient> {
   const interrupt = new AbortController();
   // A command without signals of its own still removes its socket when it is interrupted here.
   using _watch = signal === undefined ? interruptBySignal(interrupt) : undefined;
-  // Loaded here: it needs the native addon, and the help should not.
-  const { EmulatedHost } = await import('../vsock/emulator/host.ts');
-  const host = stack.use(new EmulatedHost(path));
+  const options = {
+    timeoutMs: timeout * 1000,
+    // Containers of earlier commands on the same agent may end while this one is its host.
+    takesOver: true,
+    signal: signal ?? interrupt.signal,
+  };
   try {
-    const guest = await GuestClient.accept(host, {
-      timeoutMs: timeout * 1000,
-      // Containers of earlier commands on the same agent may end while this one is its host.
-      takesOver: true,
-      signal: signal ?? interrupt.signal,
-    });
-    return stack.use(guest);
+    if (vm !== undefined) {
+      const { vmGuest, vmHost } = await import('./vm-session.ts');
+      return stack.use(await vmGuest(vm, stack.use(vmHost(vm)), options));
+    }
+    // Loaded here: it needs the native addon, and the help should not.
+    const { EmulatedHost } = await import('../vsock/emulator/host.ts');
+    const host = stack.use(new EmulatedHost(path));
+    return stack.use(await GuestClient.accept(host, options));
   } catch (error) {
-    throw explained(error, path, timeout);
+    throw explained(error, path, timeout, vm);
   }
 }
 
@@ -83,8 +98,15 @@ export function interruptBySignal(controller: AbortController): SignalWatch {
   return new SignalWatch((name, signal) => controller.abort(new Interrupted(name, signal)));
 }
 
-function explained(error: unknown, path: string, timeout: number): unknown {
+function explained(error: unknown, path: string, timeout: number, vm?: VmTarget): unknown {
   if (error instanceof BridgeError && error.code === 'no-guest') {
+    if (vm !== undefined) {
+      const { name } = vm.state;
+      return new CliError(
+        `the agent of VM ${name} did not answer within ${timeout} s: see "gcsctl vm logs ${name}"`,
+        { cause: error },
+      );
+    }
     return new CliError(
       `no agent dialed ${path}_${BRIDGE_PORT} within ${timeout} s. ` +
         `Start one in another terminal with: gcsctl agent --host ${path}`,

@@ -15,6 +15,7 @@ const options = {
   interactive: { kind: 'flag', short: 'i', help: 'connect stdin' },
   rm: { kind: 'flag', default: true, help: 'delete the container at the end' },
   host: { ...hostOptions.host, help: 'use the agent on hybrid:PATH instead of a private one' },
+  vm: hostOptions.vm,
   timeout: hostOptions.timeout,
   runtime: { kind: 'text', value: 'NAME', help: 'OCI runtime of the private agent (default runc)' },
   loglevel: { kind: 'text', value: 'LEVEL', help: 'log level of the private agent' },
@@ -44,24 +45,24 @@ export const runCommand = defineCommand({
   ],
   async run(values, positionals, io) {
     const plan = planContainer(values, positionals, io);
-    if (values.host !== undefined && values.runtime !== undefined) {
+    const standing = values.host !== undefined || values.vm !== undefined;
+    if (standing && values.runtime !== undefined) {
       throw new UsageError('--runtime is for a private agent; the one on --host has its own');
     }
-    if (values.host === undefined && !values.rm) {
+    if (!standing && !values.rm) {
       throw new UsageError('--no-rm needs --host: a container ends with its private agent');
     }
     const abort = new AbortController();
     using signals = interruptBySignal(abort);
-    const connection = { host: values.host, timeout: values.timeout };
+    const connection = { host: values.host, vm: values.vm, timeout: values.timeout };
     const agent = {
       timeout: values.timeout,
       runtime: values.runtime,
       logLevel: values.loglevel,
     };
-    await using session =
-      values.host === undefined
-        ? await openPrivate(agent, io, abort.signal)
-        : await openStanding(connection, io, abort.signal);
+    await using session = standing
+      ? await openStanding(connection, io, abort.signal)
+      : await openPrivate(agent, io, abort.signal);
     return await runContainer(session, plan, {
       keep: !values.rm,
       stdin: values.interactive,
