@@ -14,18 +14,19 @@ describe('what a container is', () => {
     expect(kind('a', { [annotation.containerType]: 'sandbox' })).toEqual({
       kind: 'sandbox',
       podId: 'a',
+      virtual: false,
     });
     const annotations = {
       [annotation.containerType]: 'sandbox',
       [annotation.virtualPodId]: 'pod-1',
     };
-    expect(kind('a', annotations)).toEqual({ kind: 'sandbox', podId: 'pod-1' });
+    expect(kind('a', annotations)).toEqual({ kind: 'sandbox', podId: 'pod-1', virtual: true });
   });
 
   test('the container a virtual pod is named after is its sandbox, whatever its type says', () => {
     for (const type of ['container', 'sandbox', 'x']) {
       const annotations = { [annotation.containerType]: type, [annotation.virtualPodId]: 'a' };
-      expect(kind('a', annotations)).toEqual({ kind: 'sandbox', podId: 'a' });
+      expect(kind('a', annotations)).toEqual({ kind: 'sandbox', podId: 'a', virtual: true });
     }
   });
 

@@ -10,6 +10,10 @@ export const annotation = {
   privileged: 'io.microsoft.virtualmachine.lcow.privileged',
   shmSizeKb: 'io.microsoft.lcow.shm.size-kb',
   rlimitCore: 'io.microsoft.lcow.rlimitcore',
+  teeLogPath: 'io.microsoft.container.lcow.tee-log-path',
+  teeLogDirMount: 'io.microsoft.container.lcow.tee-log-dir-mount',
+  securityPolicyEnv: 'io.microsoft.virtualmachine.lcow.securitypolicy.env',
+  gpuCapabilities: 'io.microsoft.container.gpu.capabilities',
 } as const;
 
 /** Gets what could not be used and is ignored. */
@@ -18,8 +22,8 @@ export type Warn = (message: string, fields: Record<string, unknown>) => void;
 export type ContainerKind =
   /** A container of its own. */
   | { readonly kind: 'standalone' }
-  /** First container of a pod, which holds the pod's namespaces. */
-  | { readonly kind: 'sandbox'; readonly podId: string }
+  /** First container of a pod, which holds the pod's namespaces. `virtual`: of one of several pods in the VM. */
+  | { readonly kind: 'sandbox'; readonly podId: string; readonly virtual: boolean }
   /** A further container of a pod. */
   | { readonly kind: 'workload'; readonly sandboxId: string };
 
@@ -29,7 +33,8 @@ export function parseContainerKind(id: string, spec: OciSpec): ContainerKind {
   const type = get(annotations, annotation.containerType);
   const virtualPodId = get(annotations, annotation.virtualPodId) ?? '';
   // The container a virtual pod is named after is its sandbox, whatever the host calls it.
-  if (virtualPodId !== '' && virtualPodId === id) return { kind: 'sandbox', podId: id };
+  if (virtualPodId !== '' && virtualPodId === id)
+    return { kind: 'sandbox', podId: id, virtual: true };
 
   switch (type) {
     case undefined:
@@ -38,6 +43,7 @@ export function parseContainerKind(id: string, spec: OciSpec): ContainerKind {
       return {
         kind: 'sandbox',
         podId: virtualPodId === '' ? id : podName(virtualPodId, annotation.virtualPodId),
+        virtual: virtualPodId !== '',
       };
     case 'container':
       if (virtualPodId !== '') {
@@ -60,7 +66,7 @@ function unsupported(name: string, value: string): AgentError {
 
 /** An id that becomes a component of paths, under the rules of container ids. */
 function podName(value: string, name: string): string {
-  if (!/^[\w+.-]{1,1024}$/.test(value) || value === '.' || value === '..') {
+  if (!/^[\w+.-]{1,255}$/.test(value) || value === '.' || value === '..') {
     throw unsupported(name, value);
   }
   return value;

@@ -1,10 +1,13 @@
 import { join, normalize } from 'node:path/posix';
-import { AgentError } from '../errors.ts';
 import { annotation, get } from './annotations.ts';
 import { invalid } from './fields.ts';
 import type { OciMount, OciSpec } from './oci.ts';
 
 /** Small edits of a spec, each a function from spec to spec that leaves its argument alone. */
+
+/** NAME_MAX, and PATH_MAX less room for the directory it is below; bytes. */
+const longestName = 255;
+const longestPath = 3500;
 
 /** Bind-mounted into containers so that they see their own network identity; all in /etc. */
 export const networkFiles = ['hostname', 'hosts', 'resolv.conf'] as const;
@@ -18,6 +21,20 @@ function place(destination: string): string {
 
 export function hasMount(spec: OciSpec, destination: string): boolean {
   return (spec.mounts ?? []).some((mount) => place(mount.destination) === destination);
+}
+
+/** A path below another that the host sent: no "..", no name or whole longer than the system takes. */
+export function checkBelow(path: string, field: string): string {
+  const names = path.split('/').filter((name) => name !== '' && name !== '.');
+  if (names.includes('..')) throw invalid(field, 'must not contain ".."');
+  if (names.some((name) => Buffer.byteLength(name) > longestName)) {
+    throw invalid(field, `holds a name of more than ${longestName} bytes`);
+  }
+  const below = names.join('/');
+  if (Buffer.byteLength(below) > longestPath) {
+    throw invalid(field, `is longer than ${longestPath} bytes`);
+  }
+  return below;
 }
 
 /** The network files the spec does not mount itself. */
@@ -70,10 +87,14 @@ export function applyCoreLimit(spec: OciSpec): OciSpec {
   if (soft > 0xffff_ffff_ffff_ffffn || hard > 0xffff_ffff_ffff_ffffn) {
     throw invalid(field, 'a limit is beyond 64 bits');
   }
+  if (soft > hard) throw invalid(field, 'the soft limit is above the hard one');
   const others = (spec.process?.rlimits ?? []).filter(({ type }) => type !== 'RLIMIT_CORE');
   const rlimits = [...others, { type: 'RLIMIT_CORE', hard, soft }];
   return { ...spec, process: { ...spec.process, rlimits } };
 }
+
+/** loff_t of the kernel: no file system is larger. */
+const largestFileSystem = 0x7fff_ffff_ffff_ffffn;
 
 /** Replaces /dev/shm by one of the size in the annotation, in KiB. */
 export function applyShmSize(spec: OciSpec): OciSpec {
@@ -84,6 +105,10 @@ export function applyShmSize(spec: OciSpec): OciSpec {
     throw invalid(field, `/dev/shm size must be a valid integer, is ${JSON.stringify(value)}`);
   }
   if (BigInt(value) === 0n) throw invalid(field, '/dev/shm size must be non-zero');
+  // The kernel multiplies without a check, and a size that wraps around is any size.
+  if (BigInt(value) * 1024n > largestFileSystem) {
+    throw invalid(field, `/dev/shm size is beyond ${largestFileSystem} bytes`);
+  }
   const shm: OciMount = {
     destination: '/dev/shm',
     type: 'tmpfs',
@@ -92,26 +117,4 @@ export function applyShmSize(spec: OciSpec): OciSpec {
   };
   const others = (spec.mounts ?? []).filter(({ destination }) => place(destination) !== '/dev/shm');
   return { ...spec, mounts: [...others, shm] };
-}
-
-const unsupportedSources = ['sandbox://', 'sandbox-tmp://', 'hugepages://', 'uvm://'];
-
-/** Refuses what a workload may ask for and this agent cannot give, rather than run it without. */
-export function refuseUnsupported(spec: OciSpec, privileged: boolean): void {
-  const refuse = (field: string, what: string) =>
-    new AgentError('not-supported', `OciSpecification.${field}: ${what} not supported`, {
-      field: `OciSpecification.${field}`,
-    });
-  if (privileged) {
-    throw refuse(`annotations.${annotation.privileged}`, 'privileged containers are');
-  }
-  for (const [index, { source = '', destination }] of (spec.mounts ?? []).entries()) {
-    const prefix = unsupportedSources.find((scheme) => source.startsWith(scheme));
-    if (prefix !== undefined) {
-      throw refuse(`mounts[${index}].source`, `${prefix} sources are`);
-    }
-    if (destination.startsWith('blockdev://')) {
-      throw refuse(`mounts[${index}].destination`, 'blockdev:// destinations are');
-    }
-  }
 }

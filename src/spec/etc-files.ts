@@ -53,8 +53,14 @@ function unique(values: readonly string[]): string[] {
   return [...new Set(words)];
 }
 
+/** HOST_NAME_MAX of sethostname(2), which the runtime would only fail at later. */
+const longestHostname = 64;
+
 /** Checks a host name from the host: it is written to /etc/hosts, where white space would add an entry of the host's choice. */
 export function checkHostname(hostname: string, field: string): void {
-  if (/^[A-Za-z0-9_.-]{0,255}$/.test(hostname)) return;
-  throw invalid(field, 'must be at most 255 letters, digits and "_", "-", "."');
+  if (hostname.length > longestHostname) {
+    throw invalid(field, `is longer than ${longestHostname} characters`);
+  }
+  if (/^[A-Za-z0-9_.-]*$/.test(hostname)) return;
+  throw invalid(field, 'must be letters, digits and "_", "-", "."');
 }

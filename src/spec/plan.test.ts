@@ -19,7 +19,7 @@ const sandbox = { [annotation.containerType]: 'sandbox' };
 const workload = { [annotation.containerType]: 'container', [annotation.sandboxId]: 'pod1' };
 const inPod: PlanContext = {
   ...context,
-  podDirectory: (id) => (id === 'pod1' ? '/run/gcs/c/pod1' : undefined),
+  pod: (id) => (id === 'pod1' ? { directory: '/run/gcs/c/pod1', hostNetwork: false } : undefined),
 };
 
 const contentOf = (files: readonly { path: string; content: string }[], name: string) =>
@@ -130,7 +130,7 @@ describe('a standalone container', () => {
     'a b',
     'a\n127.0.0.1 evil',
     'ä',
-    'x'.repeat(256),
+    'x'.repeat(65),
     'a/b',
   ])('refuses the host name %j', async (hostname) => {
     await expect(planContainer(specWith({ hostname }), context)).rejects.toMatchObject({
@@ -233,6 +233,7 @@ describe('a sandbox', () => {
     'a;b',
     '-1;2',
     '1;',
+    '2;1',
     '0;18446744073709551616',
   ])('refuses the core limit %j', async (value) => {
     const annotations = { ...sandbox, [annotation.rlimitCore]: value };
@@ -289,6 +290,7 @@ describe('a workload', () => {
     '-1',
     '1.5',
     '64k',
+    '9007199254740992',
     '18446744073709551616',
   ])('refuses the shared memory size %j', async (value) => {
     await expect(plan({}, { [annotation.shmSizeKb]: value })).rejects.toMatchObject({
@@ -297,13 +299,128 @@ describe('a workload', () => {
     });
   });
 
+  test('shares the network of the VM when its sandbox does', async () => {
+    const pod = () => ({ directory: '/run/gcs/c/pod1', hostNetwork: true });
+    const { spec } = await planContainer(specWith({ annotations: workload }), { ...context, pod });
+    expect(spec.linux?.namespaces).toEqual([{ type: 'pid' }]);
+  });
+
+  test('gets the devices it names as they are in the VM, and may use them', async () => {
+    const device = { path: '/dev/null', type: 'b', major: 99, minor: 99 };
+    const linux = { devices: [device], resources: { memory: { limit: 1 } } };
+    const { spec } = await plan({ linux });
+    expect(spec.linux?.devices).toEqual([
+      { path: '/dev/null', type: 'c', major: 1, minor: 3, uid: 0, gid: 0 },
+    ]);
+    expect(spec.linux?.resources).toEqual({
+      memory: { limit: 1 },
+      devices: [{ allow: true, type: 'c', major: 1, minor: 3, access: 'rwm' }],
+    });
+  });
+
+  test.each(['/dev/none', '/etc/passwd', '/dev/fd'])('refuses the device %s', async (path) => {
+    const devices = [{ path: '/dev/null' }, { path }];
+    await expect(plan({ linux: { devices } })).rejects.toMatchObject({
+      code: 'invalid-argument',
+      field: 'OciSpecification.linux.devices[1].path',
+    });
+  });
+
+  test('when it is privileged, gets every device of the VM and may use them all', async () => {
+    const devices = [
+      { path: '/dev/null', type: 'b', major: 9, minor: 9 },
+      { path: '/x', type: 'c' },
+    ];
+    const { spec } = await plan({ linux: { devices } }, { [annotation.privileged]: 'true' });
+    const given = spec.linux?.devices as { path: string; major: number }[];
+    const paths = given.map(({ path }) => path);
+    expect(paths).toEqual(expect.arrayContaining(['/dev/null', '/dev/full', '/dev/zero', '/x']));
+    expect(new Set(paths).size).toBe(paths.length);
+    expect(given.find(({ path }) => path === '/dev/null')?.major).toBe(1);
+    expect(paths.some((path) => path.startsWith('/dev/pts/'))).toBe(false);
+    expect(spec.linux?.resources?.devices).toEqual([{ allow: true, access: 'rwm' }]);
+  });
+
   test.each([
-    ['sandbox mounts', { mounts: [{ destination: '/a', source: 'sandbox://a' }] }, {}],
-    ['huge pages', { mounts: [{ destination: '/a', source: 'hugepages://2M/a' }] }, {}],
-    ['VM paths', { mounts: [{ destination: '/a', source: 'uvm://a' }] }, {}],
-    ['block devices', { mounts: [{ destination: 'blockdev:///a', source: '/b' }] }, {}],
-    ['privileges', {}, { [annotation.privileged]: '1' }],
-  ])('is not run without the %s it asks for', async (_, fields, annotations) => {
+    ['a GPU', { windows: { devices: [{ id: 'x', idType: 'gpu' }] } }, {}],
+    ['capabilities of a GPU', {}, { [annotation.gpuCapabilities]: 'utility' }],
+  ])('is not run without the driver of %s it asks for', async (_, fields, annotations) => {
+    await expect(plan(fields, annotations)).rejects.toThrow(/no GPU driver: nvidia-container-cli/);
     await expect(plan(fields, annotations)).rejects.toMatchObject({ code: 'not-supported' });
+  });
+
+  test('passes seccomp and hooks as they are given', async () => {
+    const seccomp = { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['reboot'] }] };
+    const hooks = { prestart: [{ path: '/bin/true' }] };
+    const { spec } = await plan({ hooks, linux: { seccomp } });
+    expect(spec.linux?.seccomp).toEqual(seccomp);
+    expect(spec.hooks).toEqual(hooks);
+  });
+});
+
+describe('the log of a pod', () => {
+  const { teeLogPath, teeLogDirMount } = annotation;
+  test('is below the directory of the pod, and mounted where the annotation says', async () => {
+    const annotations = { [teeLogPath]: 'dir//a.log', [teeLogDirMount]: 'var/logs/' };
+    const { spec, log } = await planContainer(
+      specWith({ annotations: { ...workload, ...annotations } }),
+      inPod,
+    );
+    expect(log).toMatchObject({ directory: '/run/gcs/c/pod1/logs', path: 'dir/a.log' });
+    expect(spec.mounts?.at(-1)).toEqual({
+      destination: '/var/logs',
+      type: 'bind',
+      source: '/run/gcs/c/pod1/logs',
+      options: ['bind'],
+    });
+    const alone = await planContainer(specWith({ annotations }), context);
+    expect(alone.log?.directory).toBe('/run/gcs/c/c1/logs');
+    const virtual = { ...sandbox, ...annotations, [annotation.virtualPodId]: 'vp' };
+    const pod = await planContainer(specWith({ annotations: virtual }), context);
+    expect(pod.log?.directory).toBe('/run/gcs/c/virtual-pods/vp/logs');
+    expect(pod.files.map(({ path }) => path)).toContain('/run/gcs/c/virtual-pods/vp/hosts');
+  });
+
+  test.each([
+    [teeLogPath, '../x'],
+    [teeLogPath, 'a/../../x'],
+    [teeLogPath, '/'],
+    [teeLogPath, 'a/'],
+    [teeLogPath, 'x'.repeat(256)],
+    [teeLogPath, 'x/'.repeat(2000)],
+    [teeLogDirMount, '../x'],
+    [teeLogDirMount, '/'],
+  ])('refuses %s: %s', async (name, value) => {
+    const annotations = { ...workload, [name]: value };
+    await expect(planContainer(specWith({ annotations }), inPod)).rejects.toMatchObject({
+      code: 'invalid-argument',
+      field: `OciSpecification.annotations.${name}`,
+    });
+  });
+});
+
+describe('policy documents', () => {
+  const policyDocuments = [{ name: 'security-policy-base64', content: 'x' }];
+
+  test('are offered in a directory the environment names', async () => {
+    const { spec, securityContext } = await planContainer(specWith(), {
+      ...context,
+      policyDocuments,
+    });
+    const [, name = ''] =
+      /^UVM_SECURITY_CONTEXT_DIR=\/(.+)$/.exec(spec.process?.env?.[0] ?? '') ?? [];
+    expect(name).toMatch(/^security-context-\w+$/);
+    expect(securityContext).toEqual({
+      directory: `/run/gcs/c/c1/rootfs/${name}`,
+      documents: policyDocuments,
+    });
+  });
+
+  test('are neither offered when there are none nor to who declines them', async () => {
+    expect((await planContainer(specWith(), context)).securityContext).toBeUndefined();
+    const annotations = { [annotation.securityPolicyEnv]: 'false' };
+    const plan = await planContainer(specWith({ annotations }), { ...context, policyDocuments });
+    expect(plan.securityContext).toBeUndefined();
+    expect(plan.spec.process?.env).toBeUndefined();
   });
 });

@@ -7,6 +7,7 @@ import {
   parseContainerKind,
   type Warn,
 } from './annotations.ts';
+import { grantAllDevices, rereadDevices } from './devices.ts';
 import {
   applyCoreLimit,
   applyShmSize,
@@ -16,12 +17,24 @@ import {
   missingNetworkFiles,
   type NetworkFile,
   networkFiles,
-  refuseUnsupported,
   setCgroup,
 } from './edits.ts';
 import { checkHostname, type DnsConfig, hostsFile, resolvConf } from './etc-files.ts';
 import { invalid } from './fields.ts';
+import { refuseGpu } from './gpu.ts';
 import type { OciSpec } from './oci.ts';
+import { type PlannedLog, planLog } from './pod-log.ts';
+import {
+  type PlannedSource,
+  planPodMounts,
+  podDirectoryOf,
+  refusePodMounts,
+} from './pod-mounts.ts';
+import {
+  type PlannedSecurityContext,
+  type PolicyDocument,
+  planSecurityContext,
+} from './security-context.ts';
 import { resolveUser } from './user.ts';
 
 /** What the edits need to know of the world around the spec. */
@@ -34,10 +47,19 @@ export interface PlanContext {
   readonly hostname: string;
   /** Name resolution of its network; default: none. */
   readonly dns?: DnsConfig;
-  /** Directory of a pod's files, undefined for a pod there is not. */
-  readonly podDirectory?: (sandboxId: string) => string | undefined;
+  /** The pod of a sandbox, undefined for one there is not. */
+  readonly pod?: (sandboxId: string) => PlannedPod | undefined;
+  /** Offered to the container, which may decline them; default: none. */
+  readonly policyDocuments?: readonly PolicyDocument[];
   /** Told of annotations that cannot be used. */
   readonly warn?: Warn;
+}
+
+/** What a workload takes over from its pod. */
+export interface PlannedPod {
+  readonly directory: string;
+  /** The pod shares the VM's network. */
+  readonly hostNetwork: boolean;
 }
 
 /** A file the bundle needs besides config.json. */
@@ -50,79 +72,127 @@ export interface ContainerPlan {
   readonly kind: ContainerKind;
   /** What the runtime gets. */
   readonly spec: OciSpec;
+  /** Of the bundle; those of a sandbox are the pod's. */
   readonly files: readonly PlannedFile[];
+  /** To be found and pinned before the runtime creates the container. */
+  readonly sources: readonly PlannedSource[];
+  readonly log: PlannedLog | undefined;
+  readonly securityContext: PlannedSecurityContext | undefined;
 }
 
 /**
  * The spec a container is created with, from the one the host sent and {@link parseSpec} checked:
- * hostname and network files, cgroup, user, annotations. Writes nothing; reads nothing but the
- * container's user database, where a sandbox or workload names its user. A relative root path
- * becomes absolute. AgentError 'invalid-argument' names the field; 'not-supported' for what a
- * workload asks that is not built.
+ * hostname and network files, cgroup, mounts, devices, user, annotations. Writes nothing; reads the
+ * container's user database, where a sandbox or workload names its user, and the devices and paths
+ * of the VM that a workload names. A relative root path becomes absolute. AgentError
+ * 'invalid-argument' names the field; 'not-supported' for what this agent cannot give.
  */
 export async function planContainer(spec: OciSpec, context: PlanContext): Promise<ContainerPlan> {
   const kind = parseContainerKind(context.id, spec);
-  const rooted = absoluteRoot(spec, context.bundle);
+  refuseGpu(spec);
+  const planned = planKind(absoluteRoot(spec, context.bundle), kind, context);
+  const { log, spec: logged } = planLog(planned.spec, planned.podDirectory);
+  const documents = context.policyDocuments ?? [];
+  const { securityContext, spec: told } = planSecurityContext(logged, documents, warnOf(context));
+  return {
+    kind,
+    files: planned.files,
+    sources: planned.sources,
+    log,
+    securityContext,
+    spec: kind.kind === 'standalone' ? told : await withResolvedUser(told),
+  };
+}
+
+interface PlannedKind {
+  readonly spec: OciSpec;
+  readonly files: readonly PlannedFile[];
+  readonly sources: readonly PlannedSource[];
+  /** Where the pod, or what is as good as one, has its directories. */
+  readonly podDirectory: string;
+}
+
+function planKind(spec: OciSpec, kind: ContainerKind, context: PlanContext): PlannedKind {
   switch (kind.kind) {
     case 'standalone':
-      return { kind, ...planStandalone(rooted, context) };
-    case 'sandbox': {
-      const plan = planSandbox(rooted, kind.podId, context);
-      return { kind, ...plan, spec: await withResolvedUser(plan.spec) };
-    }
-    case 'workload': {
-      const edited = planWorkload(rooted, kind.sandboxId, context);
-      return { kind, files: [], spec: await withResolvedUser(edited) };
-    }
+      return planStandalone(spec, context);
+    case 'sandbox':
+      return planSandbox(spec, kind, context);
+    case 'workload':
+      return planWorkload(spec, kind.sandboxId, context);
   }
 }
 
-type Planned = Pick<ContainerPlan, 'spec' | 'files'>;
-
-function planStandalone(spec: OciSpec, context: PlanContext): Planned {
+function planStandalone(spec: OciSpec, context: PlanContext): PlannedKind {
+  refusePodMounts(spec);
   const names = missingNetworkFiles(spec);
   const bound = bindNetworkFiles(spec, context.bundle, names);
   return {
     spec: dropWindows(setCgroup(withNetworkMode(bound, context), `/pods/${context.id}`)),
-    files: networkFileContents(spec, names, context),
+    files: networkFileContents(spec, context.bundle, names, context),
+    sources: [],
+    podDirectory: context.bundle,
   };
 }
 
-function planSandbox(spec: OciSpec, podId: string, context: PlanContext): Planned {
-  const cgroup = `/pods/${podId}/${context.id}`;
+function planSandbox(
+  spec: OciSpec,
+  pod: { podId: string; virtual: boolean },
+  context: PlanContext,
+): PlannedKind {
+  refusePodMounts(spec);
+  const cgroup = `/pods/${pod.podId}/${context.id}`;
+  const podDirectory = podDirectoryOf(pod, context.bundle);
   return {
     spec: dropWindows(setCgroup(applyCoreLimit(withNetworkMode(spec, context)), cgroup)),
     // Not mounted here: they are for the containers of the pod.
-    files: networkFileContents(spec, networkFiles, context),
+    files: networkFileContents(spec, podDirectory, networkFiles, context),
+    sources: [],
+    podDirectory,
   };
 }
 
-function planWorkload(spec: OciSpec, sandboxId: string, context: PlanContext): OciSpec {
+function planWorkload(spec: OciSpec, sandboxId: string, context: PlanContext): PlannedKind {
   const hostname = spec.hostname ?? '';
   if (hostname !== '') {
     const message = `workload container must not change hostname: ${hostname.slice(0, 255)}`;
     throw new AgentError('invalid-argument', message, { field: 'OciSpecification.hostname' });
   }
-  const warn = context.warn ?? (() => {});
-  refuseUnsupported(spec, booleanAnnotation(spec, annotation.privileged, false, warn));
-  const directory = context.podDirectory?.(sandboxId);
-  if (directory === undefined) {
+  const pod = context.pod?.(sandboxId);
+  if (pod === undefined) {
     const field = `annotations.${annotation.sandboxId}`;
     throw invalid(`OciSpecification.${field}`, `there is no sandbox '${sandboxId}'`);
   }
-  const bound = bindNetworkFiles(spec, directory, missingNetworkFiles(spec));
+  const privileged = booleanAnnotation(spec, annotation.privileged, false, warnOf(context));
+  const devices = privileged ? grantAllDevices(spec) : rereadDevices(spec);
+  const { spec: mounted, sources } = planPodMounts(devices, pod.directory, context.bundle);
+  const bound = bindNetworkFiles(mounted, pod.directory, missingNetworkFiles(mounted));
   const limited = applyCoreLimit(applyShmSize(bound));
-  return dropWindows(setCgroup(limited, `/pods/${sandboxId}/${context.id}`));
+  const placed = setCgroup(limited, `/pods/${sandboxId}/${context.id}`);
+  return {
+    spec: dropWindows(pod.hostNetwork ? dropNetworkNamespace(placed) : placed),
+    files: [],
+    sources,
+    podDirectory: pod.directory,
+  };
+}
+
+function warnOf(context: PlanContext): Warn {
+  return context.warn ?? (() => {});
+}
+
+/** True for a sandbox or standalone container that shares the VM's network. */
+export function sharesHostNetwork(spec: OciSpec, warn: Warn = () => {}): boolean {
+  return booleanAnnotation(spec, annotation.hostNetwork, false, warn);
 }
 
 function withNetworkMode(spec: OciSpec, context: PlanContext): OciSpec {
-  const warn = context.warn ?? (() => {});
-  const shared = booleanAnnotation(spec, annotation.hostNetwork, false, warn);
-  return shared ? dropNetworkNamespace(spec) : spec;
+  return sharesHostNetwork(spec, warnOf(context)) ? dropNetworkNamespace(spec) : spec;
 }
 
 function networkFileContents(
   spec: OciSpec,
+  directory: string,
   names: readonly NetworkFile[],
   context: PlanContext,
 ): PlannedFile[] {
@@ -133,7 +203,7 @@ function networkFileContents(
     hosts: () => hostsFile(hostname),
     'resolv.conf': () => resolvConf(context.dns ?? { searches: [], servers: [] }),
   };
-  return names.map((name) => ({ path: join(context.bundle, name), content: contents[name]() }));
+  return names.map((name) => ({ path: join(directory, name), content: contents[name]() }));
 }
 
 /** OCI allows a root path relative to the bundle; an exec, which looks users up there, knows the spec only. */

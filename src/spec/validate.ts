@@ -5,6 +5,7 @@ import {
   each,
   type Fields,
   invalid,
+  list,
   object,
   optional,
   text,
@@ -56,6 +57,18 @@ const linuxFields = [
   'mountLabel',
   'intelRdt',
   'personality',
+];
+
+const resourceFields = [
+  'devices',
+  'memory',
+  'cpu',
+  'pids',
+  'blockIO',
+  'hugepageLimits',
+  'network',
+  'rdma',
+  'unified',
 ];
 
 /**
@@ -158,8 +171,32 @@ function parseLinux(value: unknown, field: string): Fields {
   const linux = canonical(value, field, linuxFields);
   optional(linux, 'cgroupsPath', field, text);
   optional(linux, 'namespaces', field, each(parseNamespace));
-  optional(linux, 'resources', field, object);
+  optional(linux, 'resources', field, parseResources);
+  optional(linux, 'devices', field, each(parseDevice));
   return linux;
+}
+
+/** What limits mean is for the runtime to say; the list of device rules is added to here. */
+function parseResources(value: unknown, field: string): Fields {
+  const resources = canonical(value, field, resourceFields);
+  optional(resources, 'devices', field, list);
+  return resources;
+}
+
+function parseDevice(value: unknown, field: string): Fields {
+  const device = canonical(value, field, [
+    'path',
+    'type',
+    'major',
+    'minor',
+    'fileMode',
+    'uid',
+    'gid',
+  ]);
+  const path = text(device.path, `${field}.path`);
+  if (!isAbsolute(path)) throw invalid(`${field}.path`, 'must be an absolute path');
+  if (path.split('/').includes('..')) throw invalid(`${field}.path`, 'must not contain ".."');
+  return device;
 }
 
 function parseNamespace(value: unknown, field: string): OciNamespace {
