@@ -22,6 +22,9 @@ export interface VsockDeviceServerOptions {
   onFailure?: (error: unknown) => void;
 }
 
+/** Hosts that connect at the same moment: a unix socket refuses one more with EAGAIN, which few programs expect. */
+const HOST_BACKLOG = 1_024;
+
 const DEFAULT_HANDSHAKE: HandshakeLimits = { deadlineMs: 5_000, pending: 1_024 };
 
 /**
@@ -70,7 +73,7 @@ export class VsockDeviceServer implements Disposable {
     const { path, log, handshake } = this.#options;
     return new ConnectServer({
       transport: `hybrid:${path}`,
-      sockets: listenUnix(path),
+      sockets: listenUnix(path, HOST_BACKLOG),
       route: (port) => this.#device.door(port),
       limits: { ...DEFAULT_HANDSHAKE, ...handshake },
       onDropped: (reason) => log.debug('a host was turned away', { error: reason }),
