@@ -144,6 +144,17 @@ GCS_FUNCTION(packet_bind_dhcp) {
   return gcs_result(env, bind(fd, (struct sockaddr *)&address, sizeof address));
 }
 
+// claimDhcpPort(fd, interface index): binds an UDP socket to the client's port on this link. Nobody
+// reads it: it keeps the kernel from answering the server that the port is closed.
+GCS_FUNCTION(claim_dhcp_port) {
+  ARGUMENTS(2);
+  INT_ARG(fd, 0);
+  INT_ARG(index, 1);
+  if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &index, sizeof index) < 0) return gcs_result(env, -1);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(68)};
+  return gcs_result(env, bind(fd, (struct sockaddr *)&address, sizeof address));
+}
+
 // packetSend(fd, bytes of an IP packet, interface index, six bytes of the receiver)
 GCS_FUNCTION(packet_send) {
   ARGUMENTS(4);
@@ -181,6 +192,7 @@ void init_netlink(napi_env env, napi_value exports) {
       {"netlinkSend", netlink_send},
       {"netlinkReceive", netlink_receive},
       {"packetBindDhcp", packet_bind_dhcp},
+      {"claimDhcpPort", claim_dhcp_port},
       {"packetSend", packet_send},
       {"packetReceive", packet_receive},
   };

@@ -1,15 +1,19 @@
 import { constants } from 'node:os';
 import { AgentError } from '../errors.ts';
 import { OsError } from '../os/errors.ts';
+import type { Fd } from '../os/fd.ts';
 import type { RouteSocket } from '../os/netlink.ts';
 import { bitsOf, type IpAddress, isLinkLocalV6 } from './address.ts';
 import {
   addAddress,
   addRoute,
   addRule,
+  findLink,
   type InterfaceAddress,
+  type Link,
   listLinks,
   MAIN_TABLE,
+  moveLink,
   type Route,
   type Rule,
   removeAddress,
@@ -20,6 +24,8 @@ import {
 } from './rtnetlink.ts';
 import { type AdapterConfig, isOnLink } from './settings.ts';
 
+const { errno } = constants;
+
 /** Table and rule priority of policy routing: figures hosts rely on. */
 export const POLICY_TABLE = 101;
 const POLICY_PRIORITY = 5;
@@ -29,6 +35,8 @@ const SMALLEST_MTU = { 4: 68, 6: 1280 } as const;
 
 /** One change of a network namespace. A configuration is a list of these, done in order and undone in the other. */
 export type Step =
+  /** From the agent's namespace into the other, where it is called `name`. */
+  | { readonly kind: 'move'; readonly name: string }
   | { readonly kind: 'loopback' }
   | { readonly kind: 'mtu'; readonly mtu: number; readonly before: number }
   | { readonly kind: 'up' }
@@ -36,29 +44,41 @@ export type Step =
   | { readonly kind: 'rule'; readonly rule: Rule }
   | { readonly kind: 'route'; readonly route: Route };
 
-/** Where steps are taken: a socket inside the namespace, and the link there. */
+/** Where steps are taken. */
 export interface Ground {
+  /** Inside the namespace that is configured; the agent's own when nothing is moved. */
   readonly socket: RouteSocket;
-  readonly index: number;
+  readonly namespace: Fd;
+  /** Inside the agent's own. */
+  readonly home: RouteSocket;
+  readonly homeNamespace: Fd;
+  /** Of the link, where it is now: a move may change it. */
+  index: number;
 }
 
-/** What an adapter's link needs before it can have addresses. */
-export function linkSteps(config: AdapterConfig, mtu: number): Step[] {
-  const steps: Step[] = [{ kind: 'loopback' }];
+/** What a link needs before it can have addresses; `moveAs`: its name in the namespace it is moved to. */
+export function linkSteps(config: AdapterConfig, link: Link, moveAs: string | undefined): Step[] {
+  const steps: Step[] = [];
+  if (moveAs !== undefined) steps.push({ kind: 'move', name: moveAs });
+  steps.push({ kind: 'loopback' });
   if (config.encapOverhead > 0) {
-    const family = config.addresses.some(({ address }) => address.family === 6) ? 6 : 4;
-    const reduced = mtu - config.encapOverhead;
-    if (reduced < SMALLEST_MTU[family]) {
-      const field = 'Request.Settings.EncapOverhead';
-      throw new AgentError(
-        'invalid-argument',
-        `${field}: leaves ${reduced} of ${mtu} bytes, IPv${family} needs ${SMALLEST_MTU[family]}`,
-        { operation: 'network', field },
-      );
-    }
-    steps.push({ kind: 'mtu', mtu: reduced, before: mtu });
+    steps.push({ kind: 'mtu', mtu: reducedMtu(config, link.mtu), before: link.mtu });
   }
-  return [...steps, { kind: 'up' }];
+  // Moved, it is down.
+  if (moveAs !== undefined || !link.up) steps.push({ kind: 'up' });
+  return steps;
+}
+
+function reducedMtu({ addresses, encapOverhead }: AdapterConfig, mtu: number): number {
+  const family = addresses.some(({ address }) => address.family === 6) ? 6 : 4;
+  const reduced = mtu - encapOverhead;
+  if (reduced >= SMALLEST_MTU[family]) return reduced;
+  const field = 'Request.Settings.EncapOverhead';
+  throw new AgentError(
+    'invalid-argument',
+    `${field}: leaves ${reduced} of ${mtu} bytes, IPv${family} needs ${SMALLEST_MTU[family]}`,
+    { operation: 'network', field },
+  );
 }
 
 type Addressing = Pick<AdapterConfig, 'addresses' | 'routes'>;
@@ -107,8 +127,13 @@ function toGateway(gateway: IpAddress, table: number): Route {
   return { destination, family, gateway: undefined, metric: 0, table };
 }
 
-export function applyStep(step: Step, { socket, index }: Ground): void {
+export function applyStep(step: Step, ground: Ground): void {
+  const { socket, index } = ground;
   switch (step.kind) {
+    case 'move':
+      moveLink(ground.home, index, ground.namespace.raw, step.name);
+      ground.index = indexOf(socket, step.name);
+      break;
     case 'loopback': {
       const loopback = listLinks(socket).find((link) => link.loopback);
       if (loopback !== undefined && !loopback.up) setLinkUp(socket, loopback.index, true);
@@ -132,7 +157,21 @@ export function applyStep(step: Step, { socket, index }: Ground): void {
   }
 }
 
-const { errno } = constants;
+function indexOf(socket: RouteSocket, name: string): number {
+  const link = findLink(socket, name);
+  if (link === undefined) throw new OsError(`get link ${name}`, errno.ENODEV);
+  return link.index;
+}
+
+/** The name, or where it is taken one of the same kind: adapters that come one after the other are all born as eth0. */
+export function freeName(socket: RouteSocket, wanted: string): string {
+  const taken = new Set(listLinks(socket).map(({ name }) => name));
+  const stem = wanted.replace(/[0-9]+$/, '').slice(0, 10);
+  let name = wanted;
+  for (let number = 0; taken.has(name); number++) name = `${stem}${number}`;
+  return name;
+}
+
 /** The kernel took it away itself: with the link, with the address, or when its time was over. */
 const GONE = new Set<number>([errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL]);
 
@@ -144,8 +183,15 @@ export function undoStep(step: Step, ground: Ground): void {
   }
 }
 
-function revert(step: Step, { socket, index }: Ground): void {
+function revert(step: Step, ground: Ground): void {
+  const { socket, index } = ground;
   switch (step.kind) {
+    case 'move': {
+      const name = freeName(ground.home, step.name);
+      moveLink(socket, index, ground.homeNamespace.raw, name);
+      ground.index = indexOf(ground.home, name);
+      break;
+    }
     case 'loopback':
       // Others in the namespace use it.
       break;
@@ -180,7 +226,17 @@ export function undoSteps(steps: readonly Step[], ground: Ground): unknown[] {
   return errors;
 }
 
-/** All steps or none: on failure those done are undone before the error is thrown. */
+/** A step cannot be taken, and what was done before it cannot all be undone. */
+function halfUndone(error: unknown, left: readonly unknown[]): AgentError {
+  const { message } = AgentError.from(error);
+  const texts = left.map((each) => AgentError.from(each).message).join('; ');
+  return new AgentError('failed', `${message} (and not undone: ${texts})`, {
+    operation: 'network',
+    cause: error,
+  });
+}
+
+/** All steps or none: on failure those done are undone before the error is thrown. `perform` is for tests. */
 export function runSteps(
   steps: readonly Step[],
   ground: Ground,
@@ -194,7 +250,6 @@ export function runSteps(
     }
   } catch (error) {
     const left = undoSteps(done, ground);
-    if (left.length === 0) throw error;
-    throw new AggregateError([error, ...left], `${String(error)}, and not all of it was undone`);
+    throw left.length === 0 ? error : halfUndone(error, left);
   }
 }
