@@ -55,7 +55,7 @@ function compilerFor(architecture: InitArchitecture): { name: string; version: s
     throw new Error(
       native
         ? 'the C compiler musl-gcc is missing: apt-get install musl-tools'
-        : `the cross compiler ${name} is missing: build on an ${folderNames[architecture]} machine with musl-tools, or put a musl cross toolchain into PATH`,
+        : `the cross compiler ${name} is missing: build on a machine of that kind with musl-tools, or put a musl cross toolchain into PATH`,
     );
   }
   return { name, version: stdout };
