@@ -6,6 +6,7 @@ import { catalogue, notification } from '../src/bridge/catalogue.ts';
 import { Hresult } from '../src/bridge/hresult.ts';
 import { bridgeLimits } from '../src/bridge/limits.ts';
 import { replyBase, requestBase } from '../src/bridge/messages/common.ts';
+import { networkAdapter } from '../src/bridge/messages/network.ts';
 import { containerConstraints, resourceTypes } from '../src/bridge/messages/settings.ts';
 import { storageSettings } from '../src/bridge/messages/storage.ts';
 import type { FieldShape, Shape } from '../src/bridge/schema.ts';
@@ -151,6 +152,7 @@ export function protocolDocument(): string {
     '## Settings of ModifySettings\n',
     `ResourceTypes: ${resourceTypes.map((name) => `\`${name}\``).join(', ')}.\n`,
     table('`ContainerConstraints`', containerConstraints.shape),
+    table('`Network`', networkAdapter.shape),
     ...Object.entries(storageSettings).map(([name, { shape }]) => table(`\`${name}\``, shape)),
   ].join('\n');
 }

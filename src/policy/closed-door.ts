@@ -26,6 +26,10 @@ export function closedDoor(uvm: UvmOperations): UvmOperations {
     statistics: denied('reading statistics'),
     updateResources: denied('updating resources'),
     deleteContainer: (...args) => uvm.deleteContainer(...args),
+    network: {
+      add: denied('adding a network adapter'),
+      remove: (...args) => uvm.network.remove(...args),
+    },
     resources: { add: denied('adding a resource'), remove: denied('removing a resource') },
     describe: () => ['policy: deny'],
     onContainerExit: (receiver) => uvm.onContainerExit(receiver),

@@ -7,6 +7,7 @@ export const annotation = {
   sandboxId: 'io.kubernetes.cri.sandbox-id',
   virtualPodId: 'io.microsoft.cri.virtual-pod-id',
   hostNetwork: 'io.microsoft.virtualmachine.lcow.hostnetwork',
+  skipPodNetworking: 'io.microsoft.cri.skip-pod-networking',
   privileged: 'io.microsoft.virtualmachine.lcow.privileged',
   shmSizeKb: 'io.microsoft.lcow.shm.size-kb',
   rlimitCore: 'io.microsoft.lcow.rlimitcore',

@@ -3,10 +3,13 @@ import type { Logger } from '../log/logger.ts';
 import { parseContainerId } from '../runtime/container-id.ts';
 import type { ContainerId, Runtime, RuntimeContainer } from '../runtime/runtime.ts';
 import { writeBundle } from '../spec/bundle.ts';
-import { type ContainerPlan, planContainer } from '../spec/plan.ts';
+import { type ContainerPlan, type PlannedFile, planContainer } from '../spec/plan.ts';
 import { parseSpec } from '../spec/validate.ts';
 import { Container } from './container.ts';
+import { joinNetwork, networkOf } from './container-network.ts';
 import { checkHostDirectory, removeHostDirectory } from './host-directory.ts';
+import type { Namespaces } from './namespaces.ts';
+import type { NetworkNamespace } from './network-namespace.ts';
 import type { ContainerExit, CreateContainerRequest } from './operations.ts';
 import { runtimeFailure } from './runtime-failure.ts';
 import type { StreamFactory } from './streams.ts';
@@ -14,6 +17,7 @@ import type { StreamFactory } from './streams.ts';
 export interface CreateContext {
   runtime: Runtime;
   streams: StreamFactory;
+  namespaces: Namespaces;
   logger: Logger;
   onExit: (exit: ContainerExit) => void;
 }
@@ -30,10 +34,13 @@ export async function createContainer(
     request.scratchDir === undefined || request.scratchDir === ''
       ? undefined
       : checkHostDirectory(request.scratchDir, 'ScratchDirPath');
-  const plan = await planContainer(parseSpec(request.spec), {
+  const spec = parseSpec(request.spec);
+  const network = networkOf(id, spec, context.namespaces);
+  const plan = await planContainer(spec, {
     id,
     bundle,
     hostname: hostname(),
+    ...(network === undefined ? {} : { dns: network.dns }),
     warn: (message) => logger.warning(message),
   });
   const written = await writeBundle(bundle, plan.spec, plan.files);
@@ -43,7 +50,8 @@ export async function createContainer(
     await remove(bundle, written.madeDirectory, logger);
   };
   try {
-    return await createInBundle(id, bundle, plan, { ...context, logger }, removeDirectories);
+    const inBundle = { ...context, logger, network };
+    return await createInBundle(id, bundle, plan, inBundle, removeDirectories);
   } catch (error) {
     await written.undo();
     await remove(bundle, written.madeDirectory, logger);
@@ -55,10 +63,10 @@ async function createInBundle(
   id: ContainerId,
   bundle: string,
   plan: ContainerPlan,
-  context: CreateContext,
+  context: CreateContext & { network: NetworkNamespace | undefined },
   removeDirectories: () => Promise<void>,
 ): Promise<Container> {
-  const { runtime, streams, logger, onExit } = context;
+  const { runtime, streams, network, logger, onExit } = context;
   const { spec } = plan;
   // Which streams init is to have is only known when it is started: it gets all three now.
   const initStreams = streams.forProcess(spec.process?.terminal === true, 'later');
@@ -68,6 +76,7 @@ async function createInBundle(
       runtime.create({ id, bundle, stdio: initStreams.stdio, noPivot: true }),
     );
     initStreams.started(created.init.terminal);
+    if (network !== undefined) await joinOrDelete(network, created, plan.files, logger);
   } catch (error) {
     initStreams[Symbol.dispose]();
     throw error;
@@ -76,6 +85,20 @@ async function createInBundle(
     { spec, runtime: created, initStreams, removeDirectories },
     { streams, logger, onExit },
   );
+}
+
+async function joinOrDelete(
+  network: NetworkNamespace,
+  created: RuntimeContainer,
+  files: readonly PlannedFile[],
+  logger: Logger,
+): Promise<void> {
+  try {
+    await joinNetwork(network, created.init, files, logger);
+  } catch (error) {
+    await created.delete({ force: true });
+    throw error;
+  }
 }
 
 /** Directories that stay are no reason to fail what has been done; the log says which and why. */

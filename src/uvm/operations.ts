@@ -1,4 +1,5 @@
 import type { Metrics } from '../cgroup/metrics.ts';
+import type { AdapterSettings } from '../network/settings.ts';
 import type { WindowSize } from '../os/pty.ts';
 import type { OciLinuxResources, OciProcess, OciSpec } from '../spec/oci.ts';
 import type { StdioPorts } from '../stdio/stdio.ts';
@@ -48,6 +49,14 @@ export interface ResourceOperations {
   remove(resource: StorageResource): Promise<void>;
 }
 
+/** Network adapters of the VM, and the namespaces they are for. */
+export interface NetworkOperations {
+  /** Also into a container that has the namespace already. Everything or nothing; the namespace stays. */
+  add(adapter: AdapterSettings): Promise<void>;
+  /** An adapter or a namespace there is not is no error. */
+  remove(adapter: Pick<AdapterSettings, 'NamespaceID' | 'ID'>): Promise<void>;
+}
+
 /** All the host can ask of the VM: what the bridge calls and src/uvm implements. Every rejection is an AgentError. */
 export interface UvmOperations {
   createContainer(request: CreateContainerRequest): Promise<void>;
@@ -73,6 +82,7 @@ export interface UvmOperations {
   updateResources(id: string, resources: OciLinuxResources): Promise<void>;
   deleteContainer(id: string): Promise<void>;
   readonly resources: ResourceOperations;
+  readonly network: NetworkOperations;
   /** Text sections for DumpStacks: containers, processes, streams. Most important first; the caller cuts. */
   describe(): string[];
   /** Registers the one receiver of exit events. Events that came before are delivered at once. */

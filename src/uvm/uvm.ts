@@ -15,6 +15,7 @@ import { describeUvm } from './describe.ts';
 import { ExitEvents } from './exit-events.ts';
 import type { GuestProcess } from './guest-process.ts';
 import { uvmLimits } from './limits.ts';
+import { Namespaces } from './namespaces.ts';
 import type {
   ContainerExit,
   CreateContainerRequest,
@@ -50,6 +51,7 @@ export class Uvm implements UvmOperations {
   readonly #processes: UvmProcesses;
   readonly #exits = new ExitEvents();
   readonly resources: Resources;
+  readonly network: Namespaces;
 
   constructor(dependencies: UvmDependencies) {
     this.#dependencies = dependencies;
@@ -62,6 +64,7 @@ export class Uvm implements UvmOperations {
       this.#streams,
       dependencies.logger.with({ target: 'uvm' }),
     );
+    this.network = new Namespaces(dependencies.logger.with({ target: 'network' }));
     this.resources = new Resources({
       world: { directories: new Directories() },
       logger: dependencies.logger.with({ target: 'storage' }),
@@ -89,6 +92,7 @@ export class Uvm implements UvmOperations {
       const container = await createContainer(request, {
         runtime,
         streams: this.#streams,
+        namespaces: this.network,
         logger,
         onExit: (exit) => this.#exits.emit(exit),
       });

@@ -2,6 +2,7 @@ import { AgentError } from '../../errors.ts';
 import { Hresult, UnintelligibleError } from '../hresult.ts';
 import { containerConstraints, type ResourceType, resourceTypes } from '../messages/settings.ts';
 import { containerOf, type Handler, type HandlerDependencies, targetOf } from './handler.ts';
+import { network } from './network-settings.ts';
 import { type AnyResource, resource, unsupported } from './resource.ts';
 import { storageResources } from './storage-settings.ts';
 
@@ -33,7 +34,7 @@ const resources: { readonly [R in ResourceType]: AnyResource } = {
   SCSIDevice: unserved,
   VPMemDevice: unserved,
   MappedDirectory: unserved,
-  Network: unserved,
+  Network: network,
   VPCIDevice: unserved,
   SecurityPolicy: unserved,
   SecurityPolicyFragment: unserved,

@@ -31,6 +31,10 @@ export class FakeUvm {
       statistics: record('statistics', emptyMetrics()),
       updateResources: record('updateResources', undefined),
       deleteContainer: record('deleteContainer', undefined),
+      network: {
+        add: record('network.add', undefined),
+        remove: record('network.remove', undefined),
+      },
       resources: {
         add: record('resources.add', undefined),
         remove: record('resources.remove', undefined),

@@ -1,0 +1,60 @@
+import { basename } from 'node:path/posix';
+import type { Logger } from '../log/logger.ts';
+import type { RuntimeProcess } from '../runtime/runtime.ts';
+import { annotation, get, parseContainerKind } from '../spec/annotations.ts';
+import type { DnsConfig } from '../spec/etc-files.ts';
+import { canonical, invalid } from '../spec/fields.ts';
+import type { OciSpec } from '../spec/oci.ts';
+import type { PlannedFile } from '../spec/plan.ts';
+import type { Namespaces } from './namespaces.ts';
+import type { NetworkNamespace } from './network-namespace.ts';
+import { ResolverFile } from './resolver-file.ts';
+
+/** The id in `windows.network.networkNamespace`, which hosts set for Linux too; '' for none. */
+function namespaceIdOf(spec: OciSpec): string {
+  let value: unknown = spec;
+  let field = 'OciSpecification';
+  for (const name of ['windows', 'network', 'networkNamespace']) {
+    value = canonical(value, field, [name])[name];
+    field += `.${name}`;
+    if (value === undefined) return '';
+  }
+  if (typeof value !== 'string') throw invalid(field, 'must be a text');
+  return value;
+}
+
+/**
+ * The namespace whose adapters a container is to have: what its spec names. A standalone container
+ * may name one that gets its adapters later, a sandbox only where the host skips pod networking or
+ * runs several pods in the VM; else AgentError 'namespace-not-found'. A workload has its sandbox's.
+ */
+export function networkOf(
+  id: string,
+  spec: OciSpec,
+  namespaces: Namespaces,
+): NetworkNamespace | undefined {
+  const kind = parseContainerKind(id, spec);
+  const name = namespaceIdOf(spec);
+  if (kind.kind === 'workload' || name === '') return undefined;
+  const annotations = spec.annotations ?? {};
+  const skips = get(annotations, annotation.skipPodNetworking)?.toLowerCase() === 'true';
+  const isVirtual = get(annotations, annotation.virtualPodId) === id;
+  if (kind.kind === 'sandbox' && !skips && !isVirtual) return namespaces.get(name);
+  return namespaces.getOrAdd(name);
+}
+
+/** Gives a created container its adapters, until its init ends. Rejects with AgentError. */
+export async function joinNetwork(
+  network: NetworkNamespace,
+  init: RuntimeProcess,
+  files: readonly PlannedFile[],
+  logger: Logger,
+): Promise<void> {
+  const planned = files.find(({ path }) => basename(path) === 'resolv.conf');
+  const file = planned === undefined ? undefined : new ResolverFile(planned, logger);
+  const dnsChanged = (dns: DnsConfig): void => file?.update(dns);
+  const detach = await network.attach({ pid: init.pid, dnsChanged });
+  void init.exited.then(detach).catch((error: unknown) => {
+    logger.error('network of a container that has ended is not released', { error: String(error) });
+  });
+}

@@ -1,0 +1,76 @@
+import { AgentError } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import type { FindOptions } from '../network/find-adapter.ts';
+import { networkLimits } from '../network/limits.ts';
+import {
+  type AdapterSettings,
+  parseAdapter,
+  parseAdapterId,
+  parseNamespaceId,
+} from '../network/settings.ts';
+import { NetworkNamespace } from './network-namespace.ts';
+import type { NetworkOperations } from './operations.ts';
+
+/** The network namespaces the host has named. Ids are compared without regard to case. */
+export class Namespaces implements NetworkOperations {
+  readonly #log: Logger;
+  readonly #find: FindOptions;
+  readonly #byId = new Map<string, NetworkNamespace>();
+
+  constructor(log: Logger, find: FindOptions = {}) {
+    this.#log = log;
+    this.#find = find;
+  }
+
+  /** The namespace exists from then on, also when the adapter does not come. */
+  async add(settings: AdapterSettings): Promise<void> {
+    const id = parseNamespaceId(settings.NamespaceID);
+    const config = parseAdapter(settings);
+    await this.getOrAdd(id).add(config);
+  }
+
+  async remove(ids: Pick<AdapterSettings, 'NamespaceID' | 'ID'>): Promise<void> {
+    const id = parseNamespaceId(ids.NamespaceID);
+    const adapterId = parseAdapterId(ids.ID);
+    const namespace = this.#byId.get(id);
+    if (namespace === undefined) {
+      this.#log.warning('network adapter of an unknown namespace removed', { id, adapterId });
+      return;
+    }
+    await namespace.remove(adapterId);
+    this.#forgetUnused(namespace);
+  }
+
+  /** AgentError 'namespace-not-found'. */
+  get(id: string): NetworkNamespace {
+    const namespace = this.#byId.get(id.toLowerCase());
+    if (namespace !== undefined) return namespace;
+    throw new AgentError('namespace-not-found', `namespace '${id.toLowerCase()}' not found`, {
+      operation: 'network',
+    });
+  }
+
+  getOrAdd(id: string): NetworkNamespace {
+    const key = id.toLowerCase();
+    let namespace = this.#byId.get(key);
+    if (namespace === undefined) {
+      if (this.#byId.size >= networkLimits.namespaces) {
+        throw new AgentError('limit', `more than ${networkLimits.namespaces} network namespaces`, {
+          operation: 'network',
+        });
+      }
+      namespace = new NetworkNamespace(key, this.#log, this.#find);
+      this.#byId.set(key, namespace);
+    }
+    return namespace;
+  }
+
+  describe(): string {
+    const lines = [...this.#byId.values()].map((namespace) => `  ${namespace.describe()}`);
+    return ['network namespaces', ...(lines.length === 0 ? ['  none'] : lines)].join('\n');
+  }
+
+  #forgetUnused(namespace: NetworkNamespace): void {
+    if (namespace.unused) this.#byId.delete(namespace.id);
+  }
+}
