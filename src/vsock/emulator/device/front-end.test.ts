@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { FrontEnd, u32, u64 } from '../../../../test/support/virtio-driver.ts';
+import { FrontEnd, u32, u64 } from '../../../../test/support/vhost-front-end.ts';
 import { DeviceLab } from '../../../../test/support/vsock-device-lab.ts';
 import { eventFd } from '../../../os/bytes.ts';
 import { memoryFile } from '../../../os/shared-memory.ts';
