@@ -17,6 +17,7 @@ import { Connections } from './connections.ts';
 import { closeQuietly } from './host-socket.ts';
 import type { DeviceLimits } from './limits.ts';
 import { type Header, HOST_CID, op, TYPE_STREAM } from './packet.ts';
+import { Resets } from './resets.ts';
 
 export interface DeviceOptions {
   /** PATH of the hybrid convention: the guest's dials go to PATH_port. */
@@ -50,7 +51,7 @@ export class VsockDevice implements Disposable {
   readonly #budget: Budget;
   /** Connections that have something for the guest, served in turn. */
   readonly #pending = new Set<Connection>();
-  readonly #resets: (PortPair & { type: number })[] = [];
+  readonly #resets: Resets;
   readonly #closing = new AbortController();
   /** A driver serves the rings. */
   #running = false;
@@ -62,6 +63,7 @@ export class VsockDevice implements Disposable {
     this.#complaints = new Complaints(log);
     this.#connections = new Connections(limits.connections);
     this.#budget = new Budget(limits.totalBufferBytes);
+    this.#resets = new Resets(limits.pendingResets);
     this.#environment = {
       poll: this.#poll,
       budget: this.#budget,
@@ -78,7 +80,7 @@ export class VsockDevice implements Disposable {
       connections: this.#connections.size,
       draining: this.#connections.draining,
       bufferedBytes: this.#budget.used,
-      pendingResets: this.#resets.length,
+      pendingResets: this.#resets.count,
     };
   }
 
@@ -90,7 +92,7 @@ export class VsockDevice implements Disposable {
   /** The driver has gone (reboot, end of the machine): every connection is over. */
   reset(): void {
     this.#running = false;
-    this.#resets.length = 0;
+    this.#resets.clear();
     for (const connection of this.#connections.current()) this.#release(connection);
     this.#pending.clear();
   }
@@ -207,13 +209,10 @@ export class VsockDevice implements Disposable {
   }
 
   #pushReset({ guestPort, hostPort }: PortPair, type: number): void {
-    if (this.#resets.length >= this.#options.limits.pendingResets) {
-      this.#complaints.note('resets dropped: the guest takes none');
-      return;
-    }
     const wasIdle = !this.hasPending;
-    this.#resets.push({ guestPort, hostPort, type });
-    if (wasIdle) this.#options.onPending();
+    if (!this.#resets.push({ guestPort, hostPort, type }))
+      this.#complaints.note('resets dropped: the guest takes none');
+    else if (wasIdle) this.#options.onPending();
   }
 
   // Packets of the guest
@@ -289,12 +288,12 @@ export class VsockDevice implements Disposable {
   // Packets for the guest
 
   get hasPending(): boolean {
-    return this.#resets.length > 0 || this.#pending.size > 0;
+    return this.#resets.count > 0 || this.#pending.size > 0;
   }
 
   /** The next packet for the guest, its payload written into `room`; undefined when there is none. */
   next(room: readonly Uint8Array[]): OutgoingPacket | undefined {
-    const reset = this.#resets.shift();
+    const reset = this.#resets.next();
     if (reset !== undefined)
       return { op: op.reset, flags: 0, length: 0, ports: reset, type: reset.type, forwarded: 0 };
     for (const connection of this.#pending) {
