@@ -1,5 +1,6 @@
 /** The agent's life under init: starts, ends, back-off, its log, its channel, its power. */
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { ask, InitLab } from '../support/init-lab.ts';
 
@@ -64,12 +65,12 @@ describe('the log', () => {
   test('goes to the console and to the host, which is told again when it comes back', async () => {
     await using lab = await InitLab.start({
       args: ['/bin/vsockexec', '-e', '109', '/agent'],
-      agent: `while read -r line </host/say; do echo "$line" >&2; done; ${idle}`,
+      agent: `exec 8<>/host/say; while read -r line <&8; do echo "$line" >&2; done; ${idle}`,
       prepare: 'mkfifo "$1/host/say"',
     });
-    const say = (text: string) => writeFileSync(lab.inside('host/say'), `${text}\n`);
+    const say = (text: string) => writeFile(lab.inside('host/say'), `${text}\n`);
     await lab.see(/log port 109: No such file or directory/);
-    say('nobody listens');
+    await say('nobody listens');
     await lab.see(/^nobody listens$/m);
     const first = await lab.listen(109);
     await first.transcript.until((text) => text.includes('nobody listens\n'));
@@ -77,7 +78,7 @@ describe('the log', () => {
 
     await first[Symbol.asyncDispose]();
     await lab.see(/log port 109: Connection reset by peer/);
-    say('the host is away');
+    await say('the host is away');
     await lab.see(/^the host is away$/m);
     const second = await lab.listen(109);
     await second.transcript.until((text) => text.includes('the host is away\n'));
@@ -177,9 +178,12 @@ describe('the init channel', () => {
   });
 });
 
-test('exit of the lab leaves no directory of ours in /tmp', async () => {
+test('a lab that is over leaves nothing on the machine', async () => {
   const lab = await InitLab.start({ agent: `echo up >&2; ${idle}` });
   await lab.see(/up/);
   await lab[Symbol.asyncDispose]();
   expect(existsSync(lab.directory)).toBe(false);
+  expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(lab.directory);
+  expect(lab.cgroups.length).toBeGreaterThan(0);
+  expect(lab.cgroups.filter((path) => existsSync(path))).toEqual([]);
 });

@@ -5,14 +5,14 @@
 #
 #   init-lab.sh NAME DIRECTORY INIT [ARGUMENT…]
 #
-# NAME                of the cgroup, made below this process's own in every hierarchy and removed
+# NAME                of the cgroup, made below this process's own in every hierarchy; whoever
+#                     called removes it when the last process in it is gone
 # DIRECTORY/root      is copied to a tmpfs that becomes /
 # DIRECTORY/console   a FIFO, becomes /dev/console
 # DIRECTORY/host      is seen as /host, for the host's sockets
 # DIRECTORY/prepare   a script run with the new root as its argument before init is started
 #
-# Exits with init's code. Ended by SIGTERM, or when the process that started it dies, it takes
-# everything in the namespaces with it.
+# Exits with init's code. Ended by SIGTERM it takes everything in the namespaces with it.
 set -eu
 
 # Nobody's on this machine.
@@ -48,17 +48,12 @@ enter_cgroup() {
 }
 
 outer() {
-    name=$1
-    directories=$(own_cgroups)
     setpriv --pdeathsig KILL sh "$0" --enter "$@" </dev/null &
     child=$!
     trap 'kill -KILL $child 2>/dev/null || :' TERM INT HUP
     code=0
     wait $child || code=$?
     while kill -0 $child 2>/dev/null; do wait $child || code=$?; done
-    for directory in $directories; do
-        find "$directory/$name" -depth -type d -exec rmdir {} + 2>/dev/null || :
-    done
     exit $code
 }
 

@@ -23,6 +23,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execaSync } from 'execa';
 import { buildInit } from '../../scripts/build-init.ts';
+import { ownCgroups, removeDyingCgroups } from './cgroup-tree.ts';
 import { descendants, innermostPid } from './proc.ts';
 import { makeRootfs } from './rootfs.ts';
 
@@ -103,6 +104,8 @@ export class HostPort implements AsyncDisposable {
 
 export class InitLab implements AsyncDisposable {
   readonly directory: string;
+  /** Its cgroup in every hierarchy. */
+  readonly cgroups: readonly string[];
   /** Resolves with init's exit code. */
   readonly exited: Promise<number | null>;
   readonly #child: ChildProcess;
@@ -139,7 +142,10 @@ export class InitLab implements AsyncDisposable {
     this.#console.setEncoding('utf8').on('data', (text: string) => this.#transcript.add(text));
     const name = `gcs-init-${randomBytes(6).toString('hex')}`;
     const args = ['gcs.vsock=unix:/host/v', ...(options.args ?? ['/agent'])];
-    this.#child = spawn(SCRIPT, [name, directory, '/sbin/init', ...args], {
+    this.cgroups = ownCgroups().map((path) => join(path, name));
+    // A test that dies takes its lab with it.
+    const command = [SCRIPT, name, directory, '/sbin/init', ...args];
+    this.#child = spawn('setpriv', ['--pdeathsig', 'TERM', ...command], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
     });
@@ -230,6 +236,7 @@ export class InitLab implements AsyncDisposable {
     await this.exited;
     this.#console.destroy();
     for (const port of this.#ports) await port[Symbol.asyncDispose]();
+    await removeDyingCgroups(this.cgroups);
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
