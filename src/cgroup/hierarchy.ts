@@ -11,6 +11,10 @@ export interface Cgroup {
   readonly unified: string | undefined;
 }
 
+declare const membershipBrand: unique symbol;
+/** Text of /proc/PID/cgroup. */
+export type Membership = string & { readonly [membershipBrand]: true };
+
 /** One mounted hierarchy, from proc_pid_mountinfo(5). */
 export interface CgroupMount {
   readonly version: 1 | 2;
@@ -26,12 +30,10 @@ export interface CgroupMount {
  * zombie: v1 hierarchies show those in the root cgroup. Hierarchies that are not mounted here,
  * or whose mount does not reach the cgroup (cgroup_namespaces(7)), are left out.
  *
- * Synchronous, so that a process just made cannot end between being made and being looked at
- * more than it must, and because two small files of /proc take less than one trip through the
- * thread pool.
+ * Synchronous: two small files of /proc take less than one trip through the thread pool.
  */
 export function locateCgroup(pid: number): Cgroup | undefined {
-  const membership = readFileIfPresentSync(`/proc/${pid}/cgroup`);
+  const membership = readMembership(pid);
   // The state is read after the membership: not a zombie now means it was none then.
   const stat = readFileIfPresentSync(`/proc/${pid}/stat`);
   if (membership === undefined || stat === undefined || hasEnded(stat)) return undefined;
@@ -39,13 +41,28 @@ export function locateCgroup(pid: number): Cgroup | undefined {
 }
 
 /**
- * What {@link locateCgroup} finds, without the hierarchies in which that is the agent's own
- * cgroup, one above it, or the root: acting on those, or counting in them, would mean the agent
- * and the machine. Undefined when nothing is left.
+ * What the kernel says of the cgroups of a live process: all of it that has to be read while the
+ * process lives, and little enough to be read for every container that is created. Undefined when
+ * the process is gone.
  */
+export function readMembership(pid: number): Membership | undefined {
+  return readFileIfPresentSync(`/proc/${pid}/cgroup`) as Membership | undefined;
+}
+
+/**
+ * The cgroup of a container from its init's membership, without the hierarchies in which that is
+ * the agent's own cgroup, one above it, or the root: acting on those, or counting in them, would
+ * mean the agent and the machine. Undefined when nothing is left, as for a process that was a
+ * zombie: v1 hierarchies show those in the root.
+ */
+export function ownCgroup(membership: Membership): Cgroup | undefined {
+  return apartFromAgent(resolveCgroup(membership, cgroupMounts()));
+}
+
+/** {@link ownCgroup} of a process that lives now. */
 export function locateOwnCgroup(pid: number): Cgroup | undefined {
-  const cgroup = locateCgroup(pid);
-  return cgroup === undefined ? undefined : apartFromAgent(cgroup);
+  const membership = readMembership(pid);
+  return membership === undefined ? undefined : ownCgroup(membership);
 }
 
 /** The part of a cgroup that is apart from the agent's; undefined when none is. */

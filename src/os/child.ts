@@ -28,7 +28,6 @@ export interface ChildEvents {
 /** One process on its pidfd: the loop wakes when it ends, and exactly this process is collected. */
 export class PidfdChild implements Child {
   readonly pid: number;
-  readonly startTime: number;
   readonly exited: Promise<ExitStatus>;
   #status: ExitStatus | undefined;
   readonly #pidfd: Fd;
@@ -37,6 +36,7 @@ export class PidfdChild implements Child {
   readonly #events: ChildEvents;
   #retry: NodeJS.Timeout | undefined;
   #keepAlive = true;
+  #startTime: number | undefined;
 
   /** Owns `pidfd` from the moment it has returned; the caller keeps it when it throws. */
   constructor(pid: number, pidfd: Fd, events: ChildEvents) {
@@ -47,7 +47,13 @@ export class PidfdChild implements Child {
     this.exited = promise;
     this.#resolve = resolve;
     this.#poll = new FdPoll(pidfd.raw, { read: true }, () => this.collect());
-    this.startTime = processStartTime(pid) ?? 0;
+  }
+
+  /** Read when it is first asked for: nobody asks it of the many commands that come and go. */
+  get startTime(): number {
+    // Once it is collected the pid may be another's.
+    this.#startTime ??= this.#status === undefined ? processStartTime(this.pid) : undefined;
+    return this.#startTime ?? 0;
   }
 
   get status(): ExitStatus | undefined {

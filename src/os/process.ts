@@ -34,7 +34,7 @@ export interface SpawnOptions {
 /** A process whose exit this agent collects. Signals go through its pidfd, so they never reach a recycled pid. */
 export interface Child {
   readonly pid: number;
-  /** Start time in clock ticks since boot, field 22 of /proc/PID/stat; 0 when it ended before that could be read. */
+  /** Start time in clock ticks since boot, field 22 of /proc/PID/stat; 0 when it was not asked for before its exit was collected. */
   readonly startTime: number;
   /** Resolves once, with the exact status; never rejects. */
   readonly exited: Promise<ExitStatus>;

@@ -41,23 +41,14 @@ async function connecting(
   start: (raw: number) => number,
   options: ConnectOptions,
 ): Promise<Fd> {
-  const timedOut = new OsError('connect', errno.ETIMEDOUT, target);
-  using deadline = new Deadline(options, timedOut);
-  const { signal } = deadline;
-  signal?.throwIfAborted();
+  options.signal?.throwIfAborted();
   const fd = new Fd(check('socket', native().socket(family)));
   try {
+    // On one machine a connect is mostly done at once, and then needs no deadline.
     let result = start(fd.raw);
-    // A unix socket whose listener's backlog is full says EAGAIN, and the kernel has no event for
-    // "there is room again" (unix(7), connect(2)): asking again is the only way.
-    while (family === AF_UNIX && result === -errno.EAGAIN) {
-      await delay(BACKLOG_RETRY_MS);
-      signal?.throwIfAborted();
-      result = start(fd.raw);
-    }
-    if (result === -errno.EINPROGRESS || result === -errno.EINTR) {
-      await untilReady(fd.raw, { write: true }, signal === undefined ? {} : { signal });
-      result = native().socketError(fd.raw);
+    if (isUnderWay(family, result)) {
+      using deadline = new Deadline(options, target);
+      result = await outcomeOf(family, fd.raw, result, () => start(fd.raw), deadline.signal);
     }
     check('connect', result, target);
     return fd;
@@ -67,19 +58,50 @@ async function connecting(
   }
 }
 
+/** True for results of connect(2) that are not its last word. */
+function isUnderWay(family: number, result: number): boolean {
+  return result === -errno.EINPROGRESS || result === -errno.EINTR || isBacklogFull(family, result);
+}
+
+/**
+ * A unix socket whose listener's backlog is full says EAGAIN, and the kernel has no event for
+ * "there is room again" (unix(7), connect(2)): asking again is the only way.
+ */
+function isBacklogFull(family: number, result: number): boolean {
+  return family === AF_UNIX && result === -errno.EAGAIN;
+}
+
+async function outcomeOf(
+  family: number,
+  raw: number,
+  first: number,
+  again: () => number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  let result = first;
+  while (isBacklogFull(family, result)) {
+    await delay(BACKLOG_RETRY_MS);
+    signal?.throwIfAborted();
+    result = again();
+  }
+  if (result !== -errno.EINPROGRESS && result !== -errno.EINTR) return result;
+  await untilReady(raw, { write: true }, signal === undefined ? {} : { signal });
+  return native().socketError(raw);
+}
+
 /** The caller's signal and time limit as one signal, released when the attempt is over. */
 class Deadline implements Disposable {
   readonly signal: AbortSignal | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: ConnectOptions, timedOut: OsError) {
-    const { timeoutMs, signal } = options;
+  constructor({ timeoutMs, signal }: ConnectOptions, target: string) {
     if (timeoutMs === undefined) {
       this.signal = signal;
       return;
     }
     const controller = new AbortController();
-    this.#timer = setTimeout(() => controller.abort(timedOut), timeoutMs);
+    const elapsed = (): void => controller.abort(new OsError('connect', errno.ETIMEDOUT, target));
+    this.#timer = setTimeout(elapsed, timeoutMs);
     this.signal =
       signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]);
   }

@@ -1,5 +1,13 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import {
+  closeSync,
+  fchmodSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path/posix';
 import { stringifyJson } from '../json.ts';
 import { hasCode } from '../os/errors.ts';
@@ -15,79 +23,90 @@ export interface WrittenBundle {
    * Content somebody else put there, and all directories that were there before, stay. A file
    * that was replaced is not brought back. May be called once.
    */
-  undo(): Promise<void>;
+  undo(): void;
 }
 
 /**
  * Writes a bundle: the directory (0700, with those above it), config.json (0600) and the planned
  * files (0644, for the container's users). Each file appears whole or not at all. On failure
  * everything is undone before the error is thrown; errors are Node's own.
+ *
+ * Synchronous: bundles lie on the guest's tmpfs, where each of these calls takes a few
+ * microseconds and a trip through the thread pool, waking two threads, many times that.
  */
-export async function writeBundle(
+export function writeBundle(
   bundle: string,
   spec: OciSpec,
   files: readonly PlannedFile[] = [],
-): Promise<WrittenBundle> {
+): WrittenBundle {
   const written: string[] = [];
   const made: string[] = [];
-  const undo = async (): Promise<void> => {
-    for (const path of written) await removeIfPresent(unlink, path);
-    for (const directory of made) await removeIfPresent(rmdir, directory);
+  const undo = (): void => {
+    for (const path of written) removeIfPresent(unlinkSync, path);
+    for (const directory of made) removeIfPresent(rmdirSync, directory);
   };
   try {
-    await makeDirectories(bundle, made);
-    const config = { path: join(bundle, 'config.json'), content: stringifyJson(spec) };
-    await writeWhole(config, 0o600);
-    written.push(config.path);
-    for (const file of files) {
-      await writeWhole(file, 0o644);
+    makeDirectories(bundle, made);
+    // In a directory that was just made for root alone there is nothing to replace, and nobody to
+    // read half a file.
+    const write = made.includes(bundle) ? writeNew : replace;
+    const add = (file: PlannedFile, mode: number): void => {
+      write(file, mode);
       written.push(file.path);
-    }
+    };
+    add({ path: join(bundle, 'config.json'), content: stringifyJson(spec) }, 0o600);
+    for (const file of files) add(file, 0o644);
   } catch (error) {
-    await undo();
+    undo();
     throw error;
   }
   return { madeDirectory: made.length > 0, undo };
 }
 
 /** Makes a directory and those above it; `made` gets the ones it made, deepest first, also when it fails on the way. */
-async function makeDirectories(directory: string, made: string[]): Promise<void> {
+function makeDirectories(directory: string, made: string[]): void {
   try {
-    await mkdir(directory, 0o700);
+    mkdirSync(directory, 0o700);
     made.unshift(directory);
   } catch (error) {
     if (hasCode(error, 'EEXIST')) return;
     if (!hasCode(error, 'ENOENT') || directory === dirname(directory)) throw error;
-    await makeDirectories(dirname(directory), made);
-    await makeDirectories(directory, made);
+    makeDirectories(dirname(directory), made);
+    makeDirectories(directory, made);
   }
 }
 
 /** Writes beside the target and renames, so that nobody reads half a file and no link or fifo placed under the name is written through. */
-async function writeWhole({ path, content }: PlannedFile, mode: number): Promise<void> {
-  const temporary = `${path}.${randomUUID()}`;
+function replace({ path, content }: PlannedFile, mode: number): void {
+  // Need not be hard to guess: what has this name already is neither opened nor replaced.
+  const temporary = `${path}.${Math.random().toString(36).slice(2)}`;
+  writeNew({ path: temporary, content }, mode);
   try {
-    await writeNew(temporary, content, mode);
-    await rename(temporary, path);
+    renameSync(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    unlinkSync(temporary);
     throw error;
   }
 }
 
-async function writeNew(path: string, content: string, mode: number): Promise<void> {
-  await using file = await open(path, 'wx', mode);
-  await file.writeFile(content);
-  // The umask took bits off the mode given above.
-  await file.chmod(mode);
+/** Writes a file that was not there; on failure it is not there again. */
+function writeNew({ path, content }: PlannedFile, mode: number): void {
+  const file = openSync(path, 'wx', mode);
+  try {
+    writeFileSync(file, content);
+    // The umask took bits off the mode given above.
+    fchmodSync(file, mode);
+  } catch (error) {
+    unlinkSync(path);
+    throw error;
+  } finally {
+    closeSync(file);
+  }
 }
 
-async function removeIfPresent(
-  remove: (path: string) => Promise<void>,
-  path: string,
-): Promise<void> {
+function removeIfPresent(remove: (path: string) => void, path: string): void {
   try {
-    await remove(path);
+    remove(path);
   } catch (error) {
     // Gone already, or in use by somebody else: neither is ours to undo.
     if (!['ENOENT', 'ENOTEMPTY', 'EBUSY'].some((code) => hasCode(error, code))) throw error;

@@ -65,7 +65,7 @@ export class Container {
       context.logger.warning('exit status of a process nobody waited for is forgotten', { pid }),
     );
     this.init = new GuestProcess(runtime.init, this.#initSession.promise);
-    this.#memoryKills = new MemoryKills(runtime.cgroup, context.logger);
+    this.#memoryKills = new MemoryKills(runtime, context.logger);
     this.#announcement = new ExitAnnouncement(this.init, () => {
       context.onExit({ containerId: this.id, type: this.#exitType() });
       void this.#memoryKills.tell();

@@ -43,17 +43,17 @@ export async function createContainer(
     ...(network === undefined ? {} : { dns: network.dns }),
     warn: (message) => logger.warning(message),
   });
-  const written = await writeBundle(bundle, plan.spec, plan.files);
+  const written = writeBundle(bundle, plan.spec, plan.files);
   const removeDirectories = async (): Promise<void> => {
     if (scratch !== undefined) await remove(scratch, false, logger);
-    await written.undo();
+    written.undo();
     await remove(bundle, written.madeDirectory, logger);
   };
   try {
     const inBundle = { ...context, logger, network };
     return await createInBundle(id, bundle, plan, inBundle, removeDirectories);
   } catch (error) {
-    await written.undo();
+    written.undo();
     await remove(bundle, written.madeDirectory, logger);
     throw error;
   }

@@ -1,6 +1,6 @@
-import type { Cgroup } from '../cgroup/hierarchy.ts';
 import { runWithoutLogFields } from '../log/context.ts';
 import type { Logger } from '../log/logger.ts';
+import type { RuntimeContainer } from '../runtime/runtime.ts';
 
 /**
  * Tells the log, once, that the kernel has killed processes of a container for memory: exit code
@@ -8,12 +8,12 @@ import type { Logger } from '../log/logger.ts';
  * container is deleted.
  */
 export class MemoryKills {
-  readonly #cgroup: Cgroup | undefined;
+  readonly #container: Pick<RuntimeContainer, 'cgroup'>;
   readonly #logger: Logger;
   #told: Promise<void> | undefined;
 
-  constructor(cgroup: Cgroup | undefined, logger: Logger) {
-    this.#cgroup = cgroup;
+  constructor(container: Pick<RuntimeContainer, 'cgroup'>, logger: Logger) {
+    this.#container = container;
     this.#logger = logger;
   }
 
@@ -24,11 +24,13 @@ export class MemoryKills {
   }
 
   async #read(): Promise<void> {
-    if (this.#cgroup === undefined || !this.#logger.enabled('info')) return;
+    if (!this.#logger.enabled('info')) return;
     try {
+      const { cgroup } = this.#container;
+      if (cgroup === undefined) return;
       // Loaded when first used: an agent without containers pays nothing.
       const { readOomKills } = await import('../cgroup/oom.ts');
-      const kills = (await readOomKills(this.#cgroup)) ?? 0;
+      const kills = (await readOomKills(cgroup)) ?? 0;
       if (kills > 0) this.#logger.info('the kernel killed processes for memory', { kills });
     } catch (error) {
       this.#logger.warning('kills for memory cannot be read', { error: String(error) });

@@ -178,7 +178,7 @@ export class RuntimeLab {
       bundle,
       init: init as RuncProcess,
       ownsPidNamespace,
-      cgroup: undefined,
+      membership: undefined,
       onDeleted: () => {},
     });
   }

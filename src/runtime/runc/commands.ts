@@ -143,8 +143,9 @@ export class RuntimeCommands {
 
   /** The log in a bundle; none when the bundle is gone, which a runtime would fail for. */
   logIn(bundle: string | undefined): ErrorLog | undefined {
-    if (bundle === undefined || !existsSync(bundle)) return undefined;
-    return new ErrorLog(join(bundle, 'runc.log'));
+    if (bundle === undefined) return undefined;
+    const log = new ErrorLog(join(bundle, 'runc.log'));
+    return log.exists || existsSync(bundle) ? log : undefined;
   }
 
   #failure(

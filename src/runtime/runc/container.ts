@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import type { Cgroup } from '../../cgroup/hierarchy.ts';
+import { type Cgroup, type Membership, ownCgroup } from '../../cgroup/hierarchy.ts';
 import { killAll, listProcesses } from '../../cgroup/processes.ts';
 import { stringifyJson } from '../../json.ts';
 import type { OciLinuxResources } from '../../spec/oci.ts';
@@ -14,6 +14,7 @@ import {
 } from '../runtime.ts';
 import { cancelGraceMs, within } from './cancel.ts';
 import type { Command } from './commands.ts';
+import { ErrorLog } from './error-log.ts';
 import { launch } from './launch.ts';
 import { parsePids, parseState } from './output.ts';
 import type { RuncProcess } from './process.ts';
@@ -30,8 +31,8 @@ export interface RuncContainerParts {
   readonly bundle: string;
   readonly init: RuncProcess;
   readonly ownsPidNamespace: boolean;
-  /** Undefined when the container has no cgroup of its own that we can see. */
-  readonly cgroup: Cgroup | undefined;
+  /** Of init, when it was created; undefined when the agent cannot see it. */
+  readonly membership: Membership | undefined;
   /** Called once, when its state is gone. */
   readonly onDeleted: () => void;
 }
@@ -42,7 +43,8 @@ export class RuncContainer implements RuntimeContainer {
   readonly bundle: string;
   readonly init: RuncProcess;
   readonly ownsPidNamespace: boolean;
-  readonly cgroup: Cgroup | undefined;
+  readonly #membership: Membership | undefined;
+  #cgroup: Cgroup | undefined;
   readonly #services: RuncServices;
   readonly #onDeleted: () => void;
   /** Exec'd processes that live, by pid. */
@@ -58,9 +60,15 @@ export class RuncContainer implements RuntimeContainer {
     this.init = parts.init;
     this.ownsPidNamespace = parts.ownsPidNamespace;
     this.#services = services;
-    this.cgroup = parts.cgroup;
+    this.#membership = parts.membership;
     this.#onDeleted = parts.onDeleted;
     this.#emptied = this.#killWhatOutlivesInit();
+  }
+
+  /** Worked out when it is first asked for: creating does not wait for it. */
+  get cgroup(): Cgroup | undefined {
+    if (this.#membership !== undefined) this.#cgroup ??= ownCgroup(this.#membership);
+    return this.#cgroup;
   }
 
   async start(): Promise<void> {
@@ -83,7 +91,7 @@ export class RuncContainer implements RuntimeContainer {
         options: ['--detach', '--process', directory.processFile],
         stdio: options.stdio,
         directory,
-        log: commands.logIn(this.bundle)?.path ?? `${directory.path}/runc.log`,
+        log: commands.logIn(this.bundle) ?? new ErrorLog(`${directory.path}/runc.log`),
         signal: options.signal,
         errorPrefix: 'exec failed',
       });

@@ -1,11 +1,12 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { locateOwnCgroup } from '../../cgroup/hierarchy.ts';
+import { readMembership } from '../../cgroup/hierarchy.ts';
 import { removeEmpty } from '../../cgroup/processes.ts';
 import { type CreateOptions, RuntimeError } from '../runtime.ts';
 import { type BundleFacts, readBundle } from './bundle.ts';
 import type { CommandEnd } from './cancel.ts';
 import { RuncContainer } from './container.ts';
+import { ErrorLog } from './error-log.ts';
 import { launch } from './launch.ts';
 import { makeDirectoryInRoot } from './rootfs-directory.ts';
 import type { RuncServices } from './services.ts';
@@ -42,7 +43,7 @@ export async function createContainer(
     options: ['--bundle', bundle, ...(options.noPivot === false ? [] : ['--no-pivot'])],
     stdio,
     directory,
-    log: join(bundle, 'runc.log'),
+    log: new ErrorLog(join(bundle, 'runc.log')),
     signal,
     errorPrefix: 'runc create failed',
     remark: (text, end) => memoryRemark(facts, text, end),
@@ -63,10 +64,10 @@ export async function createContainer(
   directory.settle(init.pid);
   bookkeeping.writeInitPid(id, init.pid);
   // Now, while init surely lives: a process that has ended is in no cgroup.
-  const cgroup = locateOwnCgroup(init.pid);
+  const membership = readMembership(init.pid);
   undo.move();
   const { ownsPidNamespace } = facts;
-  return new RuncContainer(services, { id, bundle, init, ownsPidNamespace, cgroup, onDeleted });
+  return new RuncContainer(services, { id, bundle, init, ownsPidNamespace, membership, onDeleted });
 }
 
 function factsOf({ id, bundle, stdio }: CreateOptions): BundleFacts {

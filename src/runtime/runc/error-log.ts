@@ -36,11 +36,15 @@ function errorInLine(line: string): string | undefined {
 /** The part of a runtime's log that is written from now on. */
 export class ErrorLog {
   readonly path: string;
+  /** Whether it was there already. */
+  readonly exists: boolean;
   readonly #from: number;
 
   constructor(path: string) {
+    const size = statSync(path, { throwIfNoEntry: false })?.size;
     this.path = path;
-    this.#from = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    this.exists = size !== undefined;
+    this.#from = size ?? 0;
   }
 
   /**

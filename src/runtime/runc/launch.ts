@@ -7,7 +7,7 @@ import type { ProcessDirectory } from './bookkeeping.ts';
 import { type CommandEnd, untilEnded } from './cancel.ts';
 import { type RuntimeCommands, succeeded } from './commands.ts';
 import { ConsoleSocket } from './console-socket.ts';
-import { ErrorLog } from './error-log.ts';
+import type { ErrorLog } from './error-log.ts';
 import { commandError } from './errors.ts';
 import { RuncProcess } from './process.ts';
 
@@ -20,8 +20,8 @@ export interface Launch {
   options: readonly string[];
   stdio: ProcessStdio;
   directory: ProcessDirectory;
-  /** Path for `--log`. */
-  log: string;
+  /** For `--log`. */
+  log: ErrorLog;
   signal: AbortSignal | undefined;
   /** What a message of this command begins with in the log. */
   errorPrefix: string;
@@ -41,9 +41,8 @@ export async function launch(
   commands: RuntimeCommands,
   plan: Launch,
 ): Promise<RuncProcess> {
-  const { operation, id, directory } = plan;
+  const { operation, id, directory, log } = plan;
   using socket = plan.stdio.kind === 'terminal' ? new ConsoleSocket(directory.path) : undefined;
-  const log = new ErrorLog(plan.log);
   using _hold = reaper.hold();
   const command = commands.spawn(
     operation,
