@@ -86,7 +86,7 @@ export function apartFromAgent(cgroup: Cgroup): Cgroup | undefined {
 let mounts: readonly CgroupMount[] = [];
 
 /** Kept once there are any: hierarchies are mounted when the machine starts, and the file grows with each container. */
-function cgroupMounts(): readonly CgroupMount[] {
+export function cgroupMounts(): readonly CgroupMount[] {
   if (mounts.length === 0) {
     mounts = parseCgroupMounts(readFileIfPresentSync('/proc/self/mountinfo') ?? '');
   }

@@ -24,6 +24,7 @@ const UMOUNT_NOFOLLOW = 8;
 // open_tree(2)
 const OPEN_TREE_CLONE = 1;
 const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
 
 /** Longest text that mount(2) takes as data and fsconfig(2) as a parameter, in bytes. */
 export const mountLimits = { data: 4095, parameter: 255 } as const;
@@ -104,11 +105,10 @@ export function attachMount(mount: Fd, directory: Fd): void {
   check('move_mount', native().moveMount(mount.raw, directory.raw));
 }
 
-/** A bind mount of an open file or directory that is nowhere yet, open_tree(2). */
-export function cloneMount(source: Fd): Fd {
-  return new Fd(
-    check('open_tree', native().openTree(source.raw, '', OPEN_TREE_CLONE | AT_EMPTY_PATH)),
-  );
+/** A bind mount of an open file or directory that is nowhere yet, open_tree(2); `recursive` with the mounts below it. */
+export function cloneMount(source: Fd, options: { recursive?: boolean } = {}): Fd {
+  const flags = OPEN_TREE_CLONE | AT_EMPTY_PATH | (options.recursive === true ? AT_RECURSIVE : 0);
+  return new Fd(check('open_tree', native().openTree(source.raw, '', flags)));
 }
 
 /** Sets the propagation type of an attached mount, `recursive` also of those below it; see mount_namespaces(7). */

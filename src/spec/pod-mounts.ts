@@ -36,9 +36,12 @@ export interface PlannedMounts {
   readonly sources: readonly PlannedSource[];
 }
 
+/** Holds the directories of several pods in one VM. */
+export const virtualPods = 'virtual-pods';
+
 /** Directory of a pod, from the bundle of its sandbox: that one itself, or one beside it for each of several pods. */
 export function podDirectoryOf(pod: { podId: string; virtual: boolean }, bundle: string): string {
-  return pod.virtual ? join(dirname(bundle), 'virtual-pods', pod.podId) : bundle;
+  return pod.virtual ? join(dirname(bundle), virtualPods, pod.podId) : bundle;
 }
 
 const confinedSources = {

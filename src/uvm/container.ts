@@ -12,6 +12,7 @@ import { ExitAnnouncement } from './exit-announcement.ts';
 import { GuestProcess } from './guest-process.ts';
 import { MemoryKills } from './memory-kills.ts';
 import type { ContainerExit } from './operations.ts';
+import type { PodPlace } from './pod.ts';
 import { ProcessTable } from './process-table.ts';
 import { runtimeFailure } from './runtime-failure.ts';
 import { SharedLock } from './shared-lock.ts';
@@ -26,7 +27,9 @@ export interface ContainerParts {
   runtime: RuntimeContainer;
   /** The agent's ends of init's streams, until init is started. */
   initStreams: ProcessStreams;
-  /** Removes the bundle and scratch directory; never throws. */
+  /** In its pod; undefined for one of its own. */
+  place: PodPlace | undefined;
+  /** Removes the bundle, the scratch directory and all it had around it; never throws. */
   removeDirectories: () => Promise<void>;
 }
 
@@ -204,8 +207,10 @@ export class Container {
           { operation: 'delete', containerId: this.id },
         );
       }
-      await this.#beforeDelete();
-      await runtimeFailure('delete', this.id, () => this.runtime.delete());
+      await this.#leavePod(async () => {
+        await this.#beforeDelete();
+        await runtimeFailure('delete', this.id, () => this.runtime.delete());
+      });
       this.#deleted = true;
       await this.#release();
     });
@@ -220,6 +225,17 @@ export class Container {
       this.#deleted = true;
       await this.#release();
     });
+  }
+
+  async #leavePod(remove: () => Promise<void>): Promise<void> {
+    const { place } = this.#parts;
+    place?.leave();
+    try {
+      await remove();
+    } catch (error) {
+      place?.stay();
+      throw error;
+    }
   }
 
   /** What only its cgroup knows is gone with it. */

@@ -11,13 +11,16 @@ import { checkHostDirectory, removeHostDirectory } from './host-directory.ts';
 import type { Namespaces } from './namespaces.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
 import type { ContainerExit, CreateContainerRequest } from './operations.ts';
+import type { Pods } from './pod.ts';
 import { runtimeFailure } from './runtime-failure.ts';
 import type { StreamFactory } from './streams.ts';
+import { Surroundings } from './surroundings.ts';
 
 export interface CreateContext {
   runtime: Runtime;
   streams: StreamFactory;
   namespaces: Namespaces;
+  pods: Pods;
   logger: Logger;
   onExit: (exit: ContainerExit) => void;
 }
@@ -41,20 +44,32 @@ export async function createContainer(
     bundle,
     hostname: hostname(),
     ...(network === undefined ? {} : { dns: network.dns }),
+    pod: (sandboxId) => context.pods.find(sandboxId),
     warn: (message) => logger.warning(message),
   });
-  const written = writeBundle(bundle, plan.spec, plan.files);
-  const removeDirectories = async (): Promise<void> => {
-    if (scratch !== undefined) await remove(scratch, false, logger);
+  // Those of a sandbox are its pod's, in a directory that is still to be made.
+  const files = plan.kind.kind === 'sandbox' ? [] : plan.files;
+  const written = writeBundle(bundle, plan.spec, files);
+  const removeBundle = async (): Promise<void> => {
     written.undo();
     await remove(bundle, written.madeDirectory, logger);
   };
   try {
-    const inBundle = { ...context, logger, network };
-    return await createInBundle(id, bundle, plan, inBundle, removeDirectories);
+    const surroundings = await Surroundings.make(plan, { ...context, id, bundle, logger });
+    const removeAll = async (): Promise<void> => {
+      await surroundings[Symbol.asyncDispose]();
+      if (scratch !== undefined) await remove(scratch, false, logger);
+      await removeBundle();
+    };
+    try {
+      const inBundle = { ...context, logger, network, surroundings };
+      return await createInBundle(id, bundle, plan, inBundle, removeAll);
+    } catch (error) {
+      await surroundings[Symbol.asyncDispose]();
+      throw error;
+    }
   } catch (error) {
-    written.undo();
-    await remove(bundle, written.madeDirectory, logger);
+    await removeBundle();
     throw error;
   }
 }
@@ -63,13 +78,17 @@ async function createInBundle(
   id: ContainerId,
   bundle: string,
   plan: ContainerPlan,
-  context: CreateContext & { network: NetworkNamespace | undefined },
+  context: CreateContext & {
+    network: NetworkNamespace | undefined;
+    surroundings: Surroundings;
+  },
   removeDirectories: () => Promise<void>,
 ): Promise<Container> {
-  const { runtime, streams, network, logger, onExit } = context;
+  const { runtime, streams, network, surroundings, logger, onExit } = context;
   const { spec } = plan;
+  const terminal = spec.process?.terminal === true;
   // Which streams init is to have is only known when it is started: it gets all three now.
-  const initStreams = streams.forProcess(spec.process?.terminal === true, 'later');
+  const initStreams = streams.forProcess(terminal, 'later', surroundings.takeLog());
   let created: RuntimeContainer;
   try {
     created = await runtimeFailure('create', id, () =>
@@ -81,8 +100,9 @@ async function createInBundle(
     initStreams[Symbol.dispose]();
     throw error;
   }
+  await surroundings.created();
   return new Container(
-    { spec, runtime: created, initStreams, removeDirectories },
+    { spec, runtime: created, initStreams, place: surroundings.place, removeDirectories },
     { streams, logger, onExit },
   );
 }

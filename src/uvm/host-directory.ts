@@ -20,8 +20,8 @@ export function checkHostDirectory(path: string, field: string): string {
   return plain;
 }
 
-/** Mount points at or below a directory, from proc_pid_mountinfo(5). */
-function mountsBelow(directory: string): string[] {
+/** Mount points at or below a directory, from proc_pid_mountinfo(5), the latest mount last. */
+export function mountsBelow(directory: string): string[] {
   const unescaped = (text: string) =>
     text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
   return readFileSync('/proc/self/mountinfo', 'utf8')

@@ -30,10 +30,12 @@ class PipeStreams implements ProcessStreams {
   readonly stdio: ProcessStdio;
   readonly #pipes: ProcessPipes;
   readonly #settings: RelaySettings;
+  #log: Fd | undefined;
 
-  constructor(pipes: ProcessPipes, settings: RelaySettings) {
+  constructor(pipes: ProcessPipes, settings: RelaySettings, log: Fd | undefined) {
     this.#pipes = pipes;
     this.#settings = settings;
+    this.#log = log;
     this.stdio = { kind: 'descriptors', ...pipes.processEnds };
   }
 
@@ -42,15 +44,26 @@ class PipeStreams implements ProcessStreams {
   }
 
   relay(connections: ConnectionSet): StdioSession {
+    const tee = this.#log === undefined ? {} : { tee: this.#takeLog(this.#log) };
     return new PipeRelay({
       connections,
       pipes: this.#pipes.takeAgentEnds(),
       ...this.#settings,
+      ...tee,
     });
+  }
+
+  /** One file for both streams: appended to, it has what came first first. */
+  #takeLog(log: Fd): { stdout: Fd; stderr: Fd } {
+    const tee = { stdout: log.dup(), stderr: log };
+    this.#log = undefined;
+    return tee;
   }
 
   [Symbol.dispose](): void {
     this.#pipes[Symbol.dispose]();
+    this.#log?.close();
+    this.#log = undefined;
   }
 }
 
@@ -58,9 +71,11 @@ class TerminalStreams implements ProcessStreams {
   readonly stdio: ProcessStdio = { kind: 'terminal' };
   readonly #settings: RelaySettings;
   #master: Fd | undefined;
+  #log: Fd | undefined;
 
-  constructor(settings: RelaySettings) {
+  constructor(settings: RelaySettings, log?: Fd) {
     this.#settings = settings;
+    this.#log = log;
   }
 
   started(terminal: Fd | undefined): void {
@@ -75,13 +90,14 @@ class TerminalStreams implements ProcessStreams {
         'the runtime gave no terminal for a process that asked for one',
       );
     }
-    this.#master = undefined;
-    return new TtyRelay({ connections, master, ...this.#settings });
+    const tee = this.#log === undefined ? {} : { tee: this.#log };
+    this.#master = this.#log = undefined;
+    return new TtyRelay({ connections, master, ...this.#settings, ...tee });
   }
 
   [Symbol.dispose](): void {
-    this.#master?.close();
-    this.#master = undefined;
+    for (const fd of [this.#master, this.#log]) fd?.close();
+    this.#master = this.#log = undefined;
   }
 }
 
@@ -107,9 +123,10 @@ export class StreamFactory {
   /**
    * @param ports which streams are wanted, or 'later' for an init process whose ports are only
    * known when it is started: it gets all three, and those not wanted then are closed.
+   * @param log a file that gets a copy of all output; owned by the streams, also when this throws.
    */
-  forProcess(terminal: boolean, ports: StdioPorts | 'later'): ProcessStreams {
-    if (terminal) return new TerminalStreams(this.#settings);
+  forProcess(terminal: boolean, ports: StdioPorts | 'later', log?: Fd): ProcessStreams {
+    if (terminal) return new TerminalStreams(this.#settings, log);
     const wanted =
       ports === 'later'
         ? { stdin: true, stdout: true, stderr: true }
@@ -119,7 +136,12 @@ export class StreamFactory {
             stderr: ports.stderr !== undefined,
           };
     const unused: UnusedStream = ports === 'later' ? 'closed-pipe' : 'dev-null';
-    return new PipeStreams(new ProcessPipes(wanted, unused), this.#settings);
+    try {
+      return new PipeStreams(new ProcessPipes(wanted, unused), this.#settings, log);
+    } catch (error) {
+      log?.close();
+      throw error;
+    }
   }
 
   /** A pseudo-terminal for a process of the VM; `path` is its slave. */

@@ -23,6 +23,7 @@ import type {
   UvmOperations,
   UvmProcessRequest,
 } from './operations.ts';
+import { Pods } from './pod.ts';
 import type { Power } from './power.ts';
 import { Resources } from './resources.ts';
 import { containerStatistics } from './statistics.ts';
@@ -48,6 +49,7 @@ export class Uvm implements UvmOperations {
   readonly #containers = new Map<string, Container>();
   /** Ids that are taken by a create that has not finished. */
   readonly #creating = new Set<string>();
+  readonly #pods = new Pods();
   readonly #processes: UvmProcesses;
   readonly #exits = new ExitEvents();
   readonly resources: Resources;
@@ -93,6 +95,7 @@ export class Uvm implements UvmOperations {
         runtime,
         streams: this.#streams,
         namespaces: this.network,
+        pods: this.#pods,
         logger,
         onExit: (exit) => this.#exits.emit(exit),
       });
@@ -170,7 +173,10 @@ export class Uvm implements UvmOperations {
   }
 
   describe(): string[] {
-    return describeUvm(this.#containers.values(), this.#creating, this.#processes.table);
+    return [
+      ...describeUvm(this.#containers.values(), this.#creating, this.#processes.table),
+      ...this.#pods.describe(),
+    ];
   }
 
   onContainerExit(receiver: (exit: ContainerExit) => void): void {
@@ -183,15 +189,26 @@ export class Uvm implements UvmOperations {
       if (process.running) process.signal(9);
       process.abortStreams();
     }
+    const all = [...this.#containers.values()];
+    // What the containers of a pod have mounted is their sandbox's to unmount.
+    const sandboxes = all.filter(({ id }) => this.#pods.isSandbox(id));
+    const failures = [
+      ...(await this.#destroyAll(all.filter((container) => !sandboxes.includes(container)))),
+      ...(await this.#destroyAll(sandboxes)),
+    ];
+    await this.resources.destroy();
+    if (failures.length > 0) throw new AggregateError(failures, 'not every container was removed');
+  }
+
+  /** Errors of those that could not be. */
+  async #destroyAll(containers: readonly Container[]): Promise<unknown[]> {
     const results = await Promise.allSettled(
-      [...this.#containers.values()].map(async (container) => {
+      containers.map(async (container) => {
         await container.destroy();
         this.#containers.delete(container.id);
       }),
     );
-    const failures = results.flatMap((r) => (r.status === 'rejected' ? [r.reason as unknown] : []));
-    await this.resources.destroy();
-    if (failures.length > 0) throw new AggregateError(failures, 'not every container was removed');
+    return results.flatMap((r) => (r.status === 'rejected' ? [r.reason as unknown] : []));
   }
 
   /** The container that has its root at or below a path and has not ended. */
