@@ -30,7 +30,12 @@ export function closedDoor(uvm: UvmOperations): UvmOperations {
       add: denied('adding a network adapter'),
       remove: (...args) => uvm.network.remove(...args),
     },
-    resources: { add: denied('adding a resource'), remove: denied('removing a resource') },
+    resources: {
+      add: denied('adding a resource'),
+      remove: denied('removing a resource'),
+      unplugDisk: denied('removing a disk'),
+      awaitPciDevice: denied('waiting for a device'),
+    },
     describe: () => ['policy: deny'],
     onContainerExit: (receiver) => uvm.onContainerExit(receiver),
   };

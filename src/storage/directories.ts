@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { hasCode } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
@@ -43,6 +43,15 @@ export async function inParentAsync<T>(
 ): Promise<T> {
   using parent = openDirectory(dirname(path));
   return await use(`${fdPath(parent)}/${basename(path)}`);
+}
+
+/** Removes a link or file, also when it has gone already. */
+export function removeLink(path: string): void {
+  try {
+    inParent(path, unlinkSync);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+  }
 }
 
 /** Beyond this many the directories that are gone are forgotten. */

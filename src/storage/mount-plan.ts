@@ -8,5 +8,7 @@ export interface MountPlan {
   readonly title: string;
   /** Paths it stands on: whatever is mounted there, or above it, must stay. */
   readonly needs: readonly string[];
+  /** The SCSI disk it occupies. */
+  readonly disk?: { readonly controller: number; readonly lun: number };
   readonly steps: readonly Step[];
 }

@@ -44,8 +44,10 @@ export class MountTarget {
 
   /** Puts a detached mount here. */
   attach(mount: Fd): void {
+    // Nothing may fail once it is attached.
+    const id = mountIdOf(mount);
     attachMount(mount, this.#opened());
-    this.#mountId = mountIdOf(mount);
+    this.#mountId = id;
   }
 
   /** mount(2) on the opened directory. */
@@ -56,7 +58,12 @@ export class MountTarget {
     data: string;
   }): Promise<void> {
     await mountByPath({ ...options, target: fdPath(this.#opened()) });
-    this.#mountId = mountsAt(this.path).at(-1);
+    try {
+      this.#mountId = mountsAt(this.path).at(-1);
+    } catch (error) {
+      await inParentAsync(this.path, unmountPath);
+      throw error;
+    }
   }
 
   #opened(): Fd {

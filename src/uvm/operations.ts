@@ -47,6 +47,10 @@ export interface ResourceOperations {
    * can be asked again and goes on where it stopped; of what was removed before it says so.
    */
   remove(resource: StorageResource): Promise<void>;
+  /** Takes a SCSI disk off the guest's bus, so that the host can detach it. Refused while it is mounted. */
+  unplugDisk(disk: { controller: number; lun: number }): Promise<void>;
+  /** Resolves when an assigned PCI device is there. */
+  awaitPciDevice(id: string): Promise<void>;
 }
 
 /** Network adapters of the VM, and the namespaces they are for. */

@@ -1,6 +1,7 @@
 import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { isAtOrBelow } from '../storage/host-path.ts';
+import type { MountPlan } from '../storage/mount-plan.ts';
 import { planResource, resourcePath } from '../storage/plan.ts';
 import type { StorageKind, StorageResource } from '../storage/resource.ts';
 import { type Applied, applySteps } from '../storage/steps.ts';
@@ -24,6 +25,7 @@ interface Entry {
   readonly path: string;
   readonly title: string;
   readonly needs: readonly string[];
+  readonly disk: MountPlan['disk'];
   state: State;
   applied: Applied | undefined;
 }
@@ -50,11 +52,11 @@ export class Resources implements ResourceOperations {
   async add(resource: StorageResource): Promise<void> {
     const { kind } = resource;
     const plan = planResource(resource, this.#context.world);
-    const { path, title, needs } = plan;
+    const { path, title, needs, disk } = plan;
     const taken = this.#entries.get(path);
     if (taken !== undefined) throw refused(`${path} is taken by ${taken.title}`, 'EEXIST');
     for (const need of [path, ...needs]) this.#assertReady(need);
-    const entry: Entry = { kind, path, title, needs, state: 'adding', applied: undefined };
+    const entry: Entry = { kind, path, title, needs, disk, state: 'adding', applied: undefined };
     this.#entries.set(path, entry);
     try {
       entry.applied = await applySteps(plan.steps, {
@@ -88,6 +90,27 @@ export class Resources implements ResourceOperations {
       this.#entries.delete(path);
     } catch (error) {
       entry.state = entry.applied?.touched === false ? 'ready' : 'left';
+      throw AgentError.from(error, { operation: 'modify' });
+    }
+  }
+
+  async unplugDisk(disk: { controller: number; lun: number }): Promise<void> {
+    for (const { disk: used, path } of this.#entries.values()) {
+      if (used?.controller !== disk.controller || used.lun !== disk.lun) continue;
+      const name = `disk ${disk.lun} of controller ${disk.controller}`;
+      throw refused(`${name} is in use at ${path}`, 'EBUSY');
+    }
+    await this.#asAgentError(() => this.#context.world.devices.unplug(disk));
+  }
+
+  async awaitPciDevice(id: string): Promise<void> {
+    await this.#asAgentError(() => this.#context.world.devices.pci(id));
+  }
+
+  async #asAgentError(action: () => Promise<unknown>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
       throw AgentError.from(error, { operation: 'modify' });
     }
   }

@@ -6,7 +6,6 @@ import type { Reaper } from '../os/reaper.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { OciLinuxResources, OciProcess } from '../spec/oci.ts';
 import type { DrainPolicy, StdioPorts } from '../stdio/stdio.ts';
-import { Directories } from '../storage/directories.ts';
 import { isAtOrBelow } from '../storage/host-path.ts';
 import type { Transport } from '../vsock/transport.ts';
 import type { Container } from './container.ts';
@@ -27,6 +26,7 @@ import { Pods } from './pod.ts';
 import type { Power } from './power.ts';
 import { Resources } from './resources.ts';
 import { containerStatistics } from './statistics.ts';
+import { storageWorld } from './storage-world.ts';
 import { StreamFactory } from './streams.ts';
 import { UvmProcesses } from './uvm-processes.ts';
 
@@ -68,7 +68,7 @@ export class Uvm implements UvmOperations {
     );
     this.network = new Namespaces(dependencies.logger.with({ target: 'network' }));
     this.resources = new Resources({
-      world: { directories: new Directories() },
+      world: storageWorld(dependencies),
       logger: dependencies.logger.with({ target: 'storage' }),
       containerAt: (path) => this.#containerAt(path),
     });

@@ -30,12 +30,7 @@ const unserved: AnyResource = ({ containerId }, _dependencies, resourceType) => 
 const resources: { readonly [R in ResourceType]: AnyResource } = {
   ContainerConstraints: constraints,
   ...storageResources,
-  MappedVirtualDisk: unserved,
-  SCSIDevice: unserved,
-  VPMemDevice: unserved,
-  MappedDirectory: unserved,
   Network: network,
-  VPCIDevice: unserved,
   SecurityPolicy: unserved,
   SecurityPolicyFragment: unserved,
   PodCgroupMemoryLimit: unserved,

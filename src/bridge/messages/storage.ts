@@ -1,4 +1,37 @@
-import { array, doc, object, omitZero, string } from '../schema.ts';
+import {
+  array,
+  boolean,
+  doc,
+  i32,
+  object,
+  omitZero,
+  optional,
+  string,
+  u8,
+  u32,
+  u64,
+} from '../schema.ts';
+
+const mountPath = omitZero(
+  doc('Where it is mounted; made when missing, else it must be empty', string),
+);
+const controller = omitZero(
+  doc('0 to 3: by guid on Hyper-V, else the virtio-scsi controllers by PCI address', u8),
+);
+const lun = omitZero(
+  doc('Of target 0; without such a controller the virtio-blk disk with serial number gcs-C-L', u8),
+);
+
+const verityInfo = optional(
+  doc(
+    'Present: dm-verity checks each block; the superblock behind the file system says how',
+    object({
+      RootDigest: omitZero(
+        doc('Hexadecimal. Another one on the disk is refused; empty: that of the disk', string),
+      ),
+    }),
+  ),
+);
 
 export const combinedLayers = object({
   ContainerID: omitZero(doc('For error texts', string)),
@@ -13,5 +46,58 @@ export const combinedLayers = object({
   ),
 });
 
-/** Settings by ResourceType, for the documentation. */
-export const storageSettings = { CombinedLayers: combinedLayers } as const;
+export const mappedVirtualDisk = object({
+  MountPath: omitZero(doc('Empty: nothing is done. Else made when missing, or empty', string)),
+  Controller: controller,
+  Lun: lun,
+  Partition: omitZero(doc('From 1; 0: the whole disk', u64)),
+  ReadOnly: omitZero(doc('Also no journal is replayed', boolean)),
+  Encrypted: omitZero(
+    doc('Made empty, with a key that nobody has; authenticated encryption', boolean),
+  ),
+  Options: omitZero(doc('Of these the propagation is set: `rshared` …', array(string))),
+  BlockDev: omitZero(doc('No mount: MountPath becomes a link to the device', boolean)),
+  VerityInfo: verityInfo,
+  EnsureFilesystem: omitZero(doc('Make the file system when the disk has another', boolean)),
+  Filesystem: omitZero(
+    doc('ext4, xfs, erofs or squashfs (made: ext4, xfs); empty: what is found', string),
+  ),
+});
+
+export const scsiDevice = object({ Controller: controller, Lun: lun });
+
+export const vpmemDevice = object({
+  DeviceNumber: omitZero(doc('N of /dev/pmemN', u32)),
+  MountPath: mountPath,
+  MappingInfo: optional(
+    doc(
+      'Only this part of the device; multiples of 512',
+      object({ DeviceOffsetInBytes: omitZero(u64), DeviceSizeInBytes: omitZero(u64) }),
+    ),
+  ),
+  VerityInfo: verityInfo,
+});
+
+export const mappedDirectory = object({
+  MountPath: mountPath,
+  Port: omitZero(doc('Vsock port of a 9p server of the host', i32)),
+  ShareName: omitZero(doc('Its `aname`', string)),
+  Tag: omitZero(doc('Of a virtiofs device, instead of Port and ShareName; ours', string)),
+  ReadOnly: omitZero(boolean),
+});
+
+export const vpciDevice = object({
+  VMBusGUID: omitZero(
+    doc('Waits until the device is there; outside Hyper-V a PCI address: 0000:00:05.0', string),
+  ),
+});
+
+/** Settings by ResourceType. */
+export const storageSettings = {
+  MappedVirtualDisk: mappedVirtualDisk,
+  SCSIDevice: scsiDevice,
+  VPMemDevice: vpmemDevice,
+  CombinedLayers: combinedLayers,
+  MappedDirectory: mappedDirectory,
+  VPCIDevice: vpciDevice,
+} as const;

@@ -38,6 +38,8 @@ export class FakeUvm {
       resources: {
         add: record('resources.add', undefined),
         remove: record('resources.remove', undefined),
+        unplugDisk: record('resources.unplugDisk', undefined),
+        awaitPciDevice: record('resources.awaitPciDevice', undefined),
       },
       describe: () => ['containers\n  none'],
       onContainerExit: (receiver) => {

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { silentLogger } from '../../../src/log/logger.ts';
+import { Reaper } from '../../../src/os/reaper.ts';
+import { watchUevents } from '../../../src/storage/devices/appearance.ts';
 import { Directories } from '../../../src/storage/directories.ts';
 import type { StorageResource } from '../../../src/storage/resource.ts';
+import { toolRunner } from '../../../src/storage/tools.ts';
 import type { StorageWorld } from '../../../src/storage/world.ts';
 import { Resources } from '../../../src/uvm/resources.ts';
 import { failure } from './failures.ts';
+import { TestDevices } from './test-devices.ts';
 import { trace } from './trace.ts';
 
 export interface LabOptions {
@@ -13,11 +17,24 @@ export interface LabOptions {
   afterStep?: (name: string) => void;
 }
 
+/** Devices of a test that has none. */
+const noDevices = new TestDevices({});
+
+let reaper: Reaper | undefined;
+
 /** Resources as a VM has them, with no containers. */
 export function lab(options: LabOptions = {}): Resources {
   const { afterStep, containerAt = () => undefined } = options;
+  reaper ??= Reaper.start();
   return new Resources({
-    world: { directories: new Directories(), ...options.world },
+    world: {
+      directories: new Directories(),
+      devices: noDevices,
+      watchDevices: watchUevents,
+      runTool: toolRunner(reaper),
+      dial: () => Promise.reject(new Error('nobody is to be dialed')),
+      ...options.world,
+    },
     logger: silentLogger,
     containerAt,
     ...(afterStep === undefined ? {} : { afterStep }),

@@ -1,0 +1,53 @@
+import { AgentError } from '../../errors.ts';
+import { Uevents } from '../../os/uevents.ts';
+import { deviceLimits } from './resolver.ts';
+
+/** Tells when the devices of the machine change. */
+export type WatchDevices = (onChange: () => void) => Disposable;
+
+export const watchUevents: WatchDevices = (onChange) => new Uevents(onChange);
+
+/**
+ * The first result of `find` that is not undefined, asked now and again after each change of
+ * devices. What `find` throws ends the wait.
+ */
+export async function untilFound<T>(
+  what: string,
+  find: () => T | undefined,
+  watch: WatchDevices,
+  options: { signal?: AbortSignal; timeoutMs?: number } = {},
+): Promise<T> {
+  const now = find();
+  if (now !== undefined) return now;
+  const { signal, timeoutMs = deviceLimits.appearMs } = options;
+  signal?.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const look = (): void => {
+    try {
+      const found = find();
+      if (found !== undefined) resolve(found);
+    } catch (error) {
+      reject(error);
+    }
+  };
+  const onAbort = (): void => reject(signal?.reason);
+  using _watching = watch(look);
+  const late = (): void => reject(notFound(what, timeoutMs));
+  const timer = setTimeout(late, timeoutMs);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    // It may have come before anybody watched.
+    look();
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+function notFound(what: string, timeoutMs: number): AgentError {
+  return new AgentError('failed', `${what} did not appear within ${timeoutMs} ms`, {
+    operation: 'find a device',
+    errno: 'ETIMEDOUT',
+  });
+}

@@ -1,0 +1,81 @@
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import { AgentError } from '../errors.ts';
+import { DeviceMapper, type DmKey, type DmTarget } from '../os/device-mapper.ts';
+import { hasCode } from '../os/errors.ts';
+import { untilFound } from './devices/appearance.ts';
+import type { Step } from './steps.ts';
+import type { StorageWorld } from './world.ts';
+
+function openMapper(): DeviceMapper {
+  try {
+    return new DeviceMapper();
+  } catch (error) {
+    for (const code of ['ENOENT', 'ENODEV', 'ENXIO']) {
+      if (!hasCode(error, code)) continue;
+      throw new AgentError('not-supported', 'the kernel of this VM has no device mapper', {
+        operation: 'device mapper',
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+export interface MappedDeviceOptions {
+  name: string;
+  readOnly: boolean;
+  /** The table, made when its turn has come. */
+  target: () => Promise<{ target: DmTarget; key?: DmKey }>;
+  /** Told the node of the device. */
+  made: (path: string) => void;
+}
+
+/** A step that puts a device-mapper device on top of another, and takes it away. */
+export function mappedDeviceStep(options: MappedDeviceOptions, world: StorageWorld): Step {
+  const { name, readOnly } = options;
+  let path: string | undefined;
+  return {
+    name: `make the device ${name}`,
+    run: async () => {
+      const { target, key } = await options.target();
+      using mapper = openMapper();
+      try {
+        const secret = key === undefined ? {} : { key };
+        const device = await mapper.create(name, [target], { readOnly, ...secret });
+        path = device.path;
+      } finally {
+        key?.bytes.fill(0);
+      }
+      options.made(path);
+    },
+    undo: async () => {
+      if (path !== undefined) await removeMapped(name, path, world);
+    },
+  };
+}
+
+/**
+ * Removes it now or, when its last user is still letting go, as soon as that is done: the kernel
+ * says when.
+ */
+async function removeMapped(name: string, path: string, world: StorageWorld): Promise<void> {
+  using mapper = openMapper();
+  try {
+    if ((await mapper.remove(name)) === 'removed') return;
+  } catch (error) {
+    if (hasCode(error, 'ENXIO')) return;
+    throw error;
+  }
+  const directory = `/sys/block/${basename(path)}`;
+  const gone = () => (existsSync(directory) ? undefined : true);
+  try {
+    await untilFound('the end of its use', gone, world.watchDevices);
+  } catch (error) {
+    throw new AgentError('failed', `${path} (${name}) is in use`, {
+      operation: 'remove a device',
+      errno: 'EBUSY',
+      cause: error,
+    });
+  }
+}
