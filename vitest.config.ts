@@ -16,6 +16,20 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      {
+        // The same tests of the bridge, and those of the VM itself, with one VM for all of them.
+        test: {
+          name: 'vm',
+          include: ['test/vm/**/*.test.ts', 'test/integration/bridge-*.test.ts'],
+          globalSetup: ['test/vm/boot.ts'],
+          pool: 'forks',
+          fileParallelism: false,
+          // Where there is no KVM everything takes many times longer.
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
     ],
   },
 });

@@ -11,6 +11,14 @@ const NEEDED = [
   { name: 'busybox-static', command: 'busybox' },
   { name: 'gcc', command: 'gcc' },
   { name: 'libc6-dev', file: '/usr/include/stdio.h' },
+  // The VM: its init, its image, and what runs it.
+  { name: 'musl-tools', command: 'musl-gcc' },
+  { name: 'binutils', command: 'readelf' },
+  { name: 'erofs-utils', command: 'mkfs.erofs' },
+  { name: 'xz-utils', command: 'xz' },
+  process.arch === 'arm64'
+    ? { name: 'qemu-system-arm', command: 'qemu-system-aarch64' }
+    : { name: 'qemu-system-x86', command: 'qemu-system-x86_64' },
 ];
 
 const DIRECTORIES = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'];

@@ -29,7 +29,7 @@ test('negotiation answers version 4 and what the guest can do', () =>
         },
       });
     },
-    { negotiate: false } as object,
+    { negotiate: false },
   ));
 
 test('a container lives its whole life: stdin, stdout, stderr, exit code, notification', () =>
@@ -220,7 +220,7 @@ test('the log says that it was memory that ended a container, and only then', ()
     const killed = await s.startInit('killed');
     await s.killAndDelete('killed', killed);
 
-    const told = s.raw.agent.log.split('\n').filter((line) => line.includes('for memory'));
+    const told = await s.raw.agent.logged('for memory');
     expect(told).toEqual([expect.stringMatching(/level=info.*kernel killed.*containerId=greedy/)]);
     expect(told[0]).toContain('kills=1');
   }));

@@ -1,6 +1,5 @@
 /** Where the agent that hosts know goes wrong; each test is named after what happens there. */
 import { expect, test } from 'vitest';
-import { takeCensus } from '../support/census.ts';
 import { NULL_CONTAINER, RAW, RawFailure } from '../support/raw-client.ts';
 import { firstData, OutputSoFar, readAll } from '../support/raw-flows.ts';
 import {
@@ -8,6 +7,7 @@ import {
   type Session,
   shellProcess,
   spec,
+  testOutsideVm,
   useRootfs,
   withSession,
 } from '../support/suite.ts';
@@ -170,7 +170,6 @@ test('processes of the VM can be signalled and resized', () =>
 
 test('a failed create leaves nothing behind, and the id is free again', () =>
   withSession(async (s) => {
-    const census = takeCensus({ agent: s.raw.agent });
     for (const args of [['/no/such'], ['/etc/passwd']]) {
       const refused = await failure(s.create('fails', { args }));
       expect(refused.hresult).toBe('0x80004005');
@@ -180,7 +179,6 @@ test('a failed create leaves nothing behind, and the id is free again', () =>
     expect(await s.uvmSh(`ls -A /run/gcsrunc /run/gcs/c 2>/dev/null; true`)).not.toContain('fails');
     await s.create('fails', { args: ['true'] });
     await s.delete('fails');
-    expect(census).toBeDefined();
   }));
 
 test('a failed exec leaves nothing behind and says what failed', () =>
@@ -329,9 +327,13 @@ test('a faulty request of 40 kB is quoted in part: the reply stays below what a 
     await works(s);
   }));
 
-test('a shutdown of the VM outside a VM ends the agent and nothing else', async () => {
-  const { startRawAgent } = await import('../support/agent-process.ts');
-  await using raw = await startRawAgent();
-  raw.bridge.request(RAW.shutdownForced, { ContainerId: NULL_CONTAINER }).catch(() => {});
-  expect(await raw.agent.exited).toEqual({ code: 0, signal: null });
-});
+testOutsideVm(
+  'there a shutdown ends the VM: power.test.ts',
+  'a shutdown of the VM outside a VM ends the agent and nothing else',
+  async () => {
+    const { startRawAgent } = await import('../support/agent-process.ts');
+    await using raw = await startRawAgent();
+    raw.bridge.request(RAW.shutdownForced, { ContainerId: NULL_CONTAINER }).catch(() => {});
+    expect(await raw.agent.exited).toEqual({ code: 0, signal: null });
+  },
+);

@@ -40,7 +40,15 @@ export interface AgentExit {
   signal: NodeJS.Signals | null;
 }
 
-export class AgentProcess implements AsyncDisposable {
+/** What the tests ask of an agent, wherever it runs. */
+export interface TestedAgent {
+  /** Resolves like `promise`, but fails when the agent is gone for good. */
+  orExit<T>(promise: Promise<T>): Promise<T>;
+  /** Lines of its log since the test began that contain `text`; waits a while for the first. */
+  logged(text: string): Promise<string[]>;
+}
+
+export class AgentProcess implements AsyncDisposable, TestedAgent {
   /** PATH of hybrid:PATH. */
   readonly path: string;
   /** Holds the sockets; free for the test's own files. */
@@ -99,6 +107,10 @@ export class AgentProcess implements AsyncDisposable {
   /** Everything it wrote to stdout and stderr so far. */
   get log(): string {
     return this.#log;
+  }
+
+  async logged(text: string): Promise<string[]> {
+    return this.#log.split('\n').filter((line) => line.includes(text));
   }
 
   /** The agent's pid as this process sees it. Known once the agent runs: after its first dial. */

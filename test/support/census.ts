@@ -47,7 +47,7 @@ const STATE_DIRECTORIES = ['/run/runc', '/run/crun', '/run/gcsrunc', '/run/gcs/c
 const KEPT_THREADS =
   /^(libuv-worker|node|MainThread|V8Worker|DelayedTaskSche|SignalInspector|vitest.*)$/;
 
-function tally(names: Iterable<string>): Map<string, number> {
+export function tally(names: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
   return counts;
@@ -115,9 +115,13 @@ export function takeCensus(scope: CensusScope = {}): Census {
 
 /** What the second count has more than the first, as lines for a person. */
 export function leftovers(before: Census, after: Census): string[] {
+  return leftoverCounts(before.counts, after.counts);
+}
+
+export function leftoverCounts(before: Counts, after: Counts): string[] {
   const lines: string[] = [];
-  for (const [subject, now] of Object.entries(after.counts)) {
-    const then = before.counts[subject] ?? new Map<string, number>();
+  for (const [subject, now] of Object.entries(after)) {
+    const then = before[subject] ?? new Map<string, number>();
     for (const [name, count] of now) {
       const more = count - (then.get(name) ?? 0);
       if (more > 0) lines.push(`${subject}: ${more} × ${name}`);

@@ -5,18 +5,38 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, inject, test } from 'vitest';
 import type { OciSpec } from '../../src/spec/oci.ts';
-import { type AgentOptions, type RawAgent, withRawAgent } from './agent-process.ts';
+import { type AgentOptions, type TestedAgent, withRawAgent } from './agent-process.ts';
 import { makeSpec, type SpecOptions } from './bundle.ts';
-import { NULL_CONTAINER } from './raw-client.ts';
+import { NULL_CONTAINER, type RawBridge, type RawHost } from './raw-client.ts';
 import * as flows from './raw-flows.ts';
+import './suite-context.ts';
 import { makeRootfs } from './rootfs.ts';
+
+/** See ProvidedContext; a VM of one's own is named by the variable. */
+export const testVm: string | undefined = process.env.GCS_TEST_VM ?? inject('gcsVm');
+
+/** A test that a shared VM cannot stand: it is skipped there, with the reason. */
+export function testOutsideVm(reason: string, name: string, body: () => Promise<void>): void {
+  test(name, async (context) => {
+    if (testVm !== undefined) context.skip(reason);
+    await body();
+  });
+}
 
 let rootfs: string | undefined;
 
 /** Makes the root file system once for the tests of a file. To be called at its top level. */
 export function useRootfs(): void {
+  if (testVm !== undefined) {
+    beforeAll(async () => {
+      const { GUEST_ROOTFS, useGuestRootfs } = await import('./vm-agent.ts');
+      await useGuestRootfs(testVm);
+      rootfs = GUEST_ROOTFS;
+    });
+    return;
+  }
   beforeAll(() => {
     rootfs = mkdtempSync(join(tmpdir(), 'gcs-rootfs-'));
     makeRootfs(rootfs);
@@ -37,15 +57,22 @@ export function bundleOf(id: string): string {
   return `/run/gcs/c/${id}`;
 }
 
+/** An agent with its host. */
+export interface Tested {
+  readonly agent: TestedAgent;
+  readonly host: RawHost;
+  readonly bridge: RawBridge;
+}
+
 /** One host with one agent, and the steps of a container's life as methods. */
 export class Session {
-  readonly raw: RawAgent;
+  readonly raw: Tested;
 
-  constructor(raw: RawAgent) {
+  constructor(raw: Tested) {
     this.raw = raw;
   }
 
-  get bridge(): RawAgent['bridge'] {
+  get bridge(): RawBridge {
     return this.raw.bridge;
   }
 
@@ -83,6 +110,11 @@ export class Session {
     const { exitCode, stdout, stderr } = await this.finish(NULL_CONTAINER, process);
     if (exitCode !== 0) throw new Error(`${script}: exit code ${exitCode}: ${stderr}`);
     return stdout;
+  }
+
+  /** Pid of the agent as the VM has it. */
+  async agentPid(): Promise<number> {
+    return Number(await this.uvmSh('echo $PPID'));
   }
 
   finish(id: string, process: flows.RawProcess) {
@@ -139,7 +171,20 @@ export function shellProcess(script: string, extra: object = {}): object {
 /** Runs `body` against a fresh agent and requires that it leaves nothing behind. */
 export function withSession(
   body: (session: Session) => Promise<void>,
-  options: AgentOptions = {},
+  options: AgentOptions & { negotiate?: boolean } = {},
 ): Promise<void> {
+  if (testVm !== undefined) return withVmSession(testVm, body, options);
   return withRawAgent(options, (raw) => body(new Session(raw)));
+}
+
+async function withVmSession(
+  vm: string,
+  body: (session: Session) => Promise<void>,
+  { negotiate, ...others }: AgentOptions & { negotiate?: boolean },
+): Promise<void> {
+  const [option] = Object.keys(others);
+  if (option !== undefined) throw new Error(`the VM's agent is started already: no "${option}"`);
+  const { withVmAgent } = await import('./vm-agent.ts');
+  const choice = negotiate === undefined ? {} : { negotiate };
+  await withVmAgent(vm, choice, (raw) => body(new Session(raw)));
 }
