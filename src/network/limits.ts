@@ -1,6 +1,6 @@
 /** Bounds of what a host may ask of the network; LIMITS.md lists them. */
 export const networkLimits = {
-  /** Network namespaces the host has named, with adapters or without. */
+  /** Network namespaces the host has named; beyond it one without adapters and container is forgotten, or the request refused. */
   namespaces: 4096,
   /** Adapters of one namespace. */
   adaptersPerNamespace: 64,

@@ -53,8 +53,5 @@ export async function joinNetwork(
   const planned = files.find(({ path }) => basename(path) === 'resolv.conf');
   const file = planned === undefined ? undefined : new ResolverFile(planned, logger);
   const dnsChanged = (dns: DnsConfig): void => file?.update(dns);
-  const detach = await network.attach({ pid: init.pid, dnsChanged });
-  void init.exited.then(detach).catch((error: unknown) => {
-    logger.error('network of a container that has ended is not released', { error: String(error) });
-  });
+  await network.attach({ pid: init.pid, exited: init.exited, dnsChanged });
 }

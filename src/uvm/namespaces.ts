@@ -38,7 +38,6 @@ export class Namespaces implements NetworkOperations {
       return;
     }
     await namespace.remove(adapterId);
-    this.#forgetUnused(namespace);
   }
 
   /** AgentError 'namespace-not-found'. */
@@ -54,11 +53,7 @@ export class Namespaces implements NetworkOperations {
     const key = id.toLowerCase();
     let namespace = this.#byId.get(key);
     if (namespace === undefined) {
-      if (this.#byId.size >= networkLimits.namespaces) {
-        throw new AgentError('limit', `more than ${networkLimits.namespaces} network namespaces`, {
-          operation: 'network',
-        });
-      }
+      if (this.#byId.size >= networkLimits.namespaces) this.#forgetOne();
       namespace = new NetworkNamespace(key, this.#log, this.#find);
       this.#byId.set(key, namespace);
     }
@@ -70,7 +65,20 @@ export class Namespaces implements NetworkOperations {
     return ['network namespaces', ...(lines.length === 0 ? ['  none'] : lines)].join('\n');
   }
 
-  #forgetUnused(namespace: NetworkNamespace): void {
-    if (namespace.unused) this.#byId.delete(namespace.id);
+  /** Ends what waits for an adapter, and gives back those of containers. */
+  async destroy(): Promise<void> {
+    for (const namespace of this.#byId.values()) await namespace.close();
+  }
+
+  /** Hosts never say that they have done with a namespace: the oldest that holds nothing makes room. */
+  #forgetOne(): void {
+    for (const namespace of this.#byId.values()) {
+      if (!namespace.unused) continue;
+      this.#byId.delete(namespace.id);
+      return;
+    }
+    throw new AgentError('limit', `more than ${networkLimits.namespaces} network namespaces`, {
+      operation: 'network',
+    });
   }
 }

@@ -14,6 +14,8 @@ import { SharedLock } from './shared-lock.ts';
 export interface NetworkUser {
   /** Of its init, which has not been collected: the pid is nobody else's. */
   readonly pid: number;
+  /** The end of its init. */
+  readonly exited: Promise<unknown>;
   /** Name resolution has changed since the container was planned. */
   readonly dnsChanged: (dns: DnsConfig) => void;
 }
@@ -120,12 +122,13 @@ export class NetworkNamespace {
   }
 
   /**
-   * Gives a container the adapters, those there are and those to come: all or none. The result ends
-   * that, to be called once the container's init has ended. Rejects with AgentError.
+   * Gives a container the adapters, those there are and those to come, until its init ends: all or
+   * none. Rejects with AgentError.
    */
-  attach(user: NetworkUser): Promise<() => Promise<void>> {
+  attach(user: NetworkUser): Promise<void> {
     return this.#lock.exclusive(async () => {
       const attachment = this.#claim(user);
+      void user.exited.then(() => this.#detach(attachment));
       try {
         for (const adapter of this.#adapters) await this.#place(adapter, attachment);
       } catch (error) {
@@ -134,8 +137,14 @@ export class NetworkNamespace {
         throw error;
       }
       this.#tellDns();
-      return () => this.#detach(attachment);
     });
+  }
+
+  /** Ends every wait for an adapter, and takes the adapters from the container. */
+  async close(): Promise<void> {
+    const reason = cancelled('the agent ends');
+    for (const { end } of this.#coming.values()) end.abort(reason);
+    if (this.#attachment !== undefined) await this.#detach(this.#attachment);
   }
 
   #checkNew({ id }: AdapterConfig): void {

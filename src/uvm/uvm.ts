@@ -176,6 +176,7 @@ export class Uvm implements UvmOperations {
     return [
       ...describeUvm(this.#containers.values(), this.#creating, this.#processes.table),
       ...this.#pods.describe(),
+      this.network.describe(),
     ];
   }
 
@@ -196,6 +197,7 @@ export class Uvm implements UvmOperations {
       ...(await this.#destroyAll(all.filter((container) => !sandboxes.includes(container)))),
       ...(await this.#destroyAll(sandboxes)),
     ];
+    await this.network.destroy();
     await this.resources.destroy();
     if (failures.length > 0) throw new AggregateError(failures, 'not every container was removed');
   }
