@@ -112,7 +112,11 @@ async function start(
     state.transport === 'listen'
       ? agentStarted.then(() => dialUntilThere(host, limits))
       : GuestClient.accept(host, limits);
-  const guest = await vm.orEnd(negotiated);
+  const guest = await vm.orEnd(negotiated).catch((error: unknown) => {
+    if (!(error instanceof BridgeError && error.code === 'no-guest')) throw error;
+    const text = `the agent did not answer within ${options.timeoutMs / 1000} s`;
+    throw new VmError('ended', `${text}${vm.logTails()}`, { cause: error });
+  });
   times.reached('negotiated', Date.now());
   await guest[Symbol.asyncDispose]();
   vm.detach();

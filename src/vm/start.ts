@@ -72,10 +72,14 @@ export class StartingVm extends EventEmitter<{ phase: [PhaseReport] }> implement
     await this.#ended;
   }
 
+  /** Ends of the logs, for a person who wonders why it does not come up. */
+  logTails(): string {
+    return [this.#directory.consoleLog, this.#directory.supervisorLog].map(tail).join('');
+  }
+
   #explanation(): string {
     const reason = this.#directory.state()?.ended ?? 'its supervisor died';
-    const tails = [this.#directory.consoleLog, this.#directory.supervisorLog].map(tail);
-    return `the VM ended while it started: ${reason}${tails.join('')}`;
+    return `the VM ended while it started: ${reason}${this.logTails()}`;
   }
 }
 
