@@ -368,3 +368,52 @@ test('a namespace id that is no text is refused by name', () =>
       'OciSpecification.windows.network.networkNamespace',
     );
   }));
+
+test('two hundred adds and removes leave nothing behind', () =>
+  withVmbus(async (s) => {
+    const pid = await createNetworked(s, 'again', NAMESPACE);
+    const nic = await plug(s, 'eth0');
+    const settings = {
+      NamespaceID: NAMESPACE,
+      ID: nic.id,
+      EnableLowMetric: true,
+      ...fixed('10.9.0.2', '192.0.2.1'),
+    };
+    for (let round = 0; round < 200; round++) {
+      await modifyNetwork(s, 'Add', settings);
+      await modifyNetwork(s, 'Remove', settings);
+    }
+    expect(await linkNames(s, pid)).toEqual(['lo']);
+    expect(await linkNames(s, 'agent')).toEqual(['eth0', 'lo', 'p-eth0']);
+    await s.delete('again');
+  }));
+
+test('hostile settings are refused by the name of their field, and nothing is made', () =>
+  withVmbus(async (s) => {
+    const nic = await plug(s, 'eth0');
+    const add = (settings: object) =>
+      modifyNetwork(s, 'Add', {
+        NamespaceID: NAMESPACE,
+        ID: nic.id,
+        ...fixed('10.9.0.2'),
+        ...settings,
+      });
+    const INVALID_ARGUMENT = 0x80070057;
+    await expect(add({ ID: '../../../../etc' })).rejects.toEqual(
+      failsWith(INVALID_ARGUMENT, 'Request.Settings.ID'),
+    );
+    await expect(add({ NamespaceID: '' })).rejects.toEqual(
+      failsWith(INVALID_ARGUMENT, 'Request.Settings.NamespaceID'),
+    );
+    await expect(add({ DNSSuffix: 'a\nnameserver 6.6.6.6' })).rejects.toEqual(
+      failsWith(INVALID_ARGUMENT, 'Request.Settings.DNSSuffix'),
+    );
+    await expect(
+      add({ IPConfigs: [{ IPAddress: '10.0.0.1', PrefixLength: 300 }] }),
+    ).rejects.toThrow('Request.Settings.IPConfigs[0].PrefixLength');
+    await expect(add({ Routes: Array(5000).fill({ DestinationPrefix: '::/0' }) })).rejects.toEqual(
+      failsWith(INVALID_ARGUMENT, 'Request.Settings.Routes'),
+    );
+    const sandbox = { annotations: { 'io.kubernetes.cri.container-type': 'sandbox' } };
+    await expect(createNetworked(s, 'none', NAMESPACE, sandbox)).rejects.toThrow('not found');
+  }));

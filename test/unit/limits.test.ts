@@ -1,11 +1,18 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { bridgeLimits } from '../../src/bridge/limits.ts';
+import { networkLimits } from '../../src/network/limits.ts';
 import { defaultDrainPolicy, streamPipeBytes } from '../../src/stdio/limits.ts';
 import { uvmLimits } from '../../src/uvm/limits.ts';
 
 const text = readFileSync(new URL('../../LIMITS.md', import.meta.url), 'utf8');
-const inSources = { ...bridgeLimits, ...uvmLimits, ...defaultDrainPolicy, streamPipeBytes };
+const inSources = {
+  ...bridgeLimits,
+  ...uvmLimits,
+  ...networkLimits,
+  ...defaultDrainPolicy,
+  streamPipeBytes,
+};
 
 test('LIMITS.md lists every limit of the limits.ts files with its value', () => {
   const rows = [...text.matchAll(/^\| `(\w+)` \| (\d+) \|/gm)];
