@@ -78,6 +78,18 @@ describe('ActivityId', () => {
     );
   });
 
+  test('a notification says more of an end for memory, as JSON in a string, and of no other', () => {
+    const text = (memoryKills?: number) =>
+      notificationFrame('c', zero, 'UnexpectedExit', memoryKills).toString('utf8', 16);
+    expect(text(2)).toBe(
+      text().replace(
+        '"Result":0}',
+        '"Result":0,"ResultInfo":"{\\"OutOfMemory\\":true,\\"MemoryKills\\":2}"}',
+      ),
+    );
+    expect(text(0)).toBe(text());
+  });
+
   test('a notification always has one', () => {
     expect(JSON.parse(notificationFrame('c', '', 'ForcedExit').toString('utf8', 16))).toMatchObject(
       {

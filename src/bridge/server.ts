@@ -120,11 +120,13 @@ export class BridgeServer {
   }
 
   /** Written in this very call: the model has seen to it that who waits was answered before, and may answer a delete right after. */
-  #containerExited({ containerId, type }: ContainerExit): void {
+  #containerExited({ containerId, type, memoryKills }: ContainerExit): void {
     runWithoutLogFields(() => {
-      const frame = notificationFrame(containerId, this.#activityIds.of(containerId), type);
+      const activityId = this.#activityIds.of(containerId);
+      const frame = notificationFrame(containerId, activityId, type, memoryKills);
       this.#notifications.push(containerId, frame);
-      this.#log.info('container ended', { containerId, type });
+      const memory = memoryKills === undefined ? {} : { memoryKills };
+      this.#log.info('container ended', { containerId, type, ...memory });
     });
   }
 

@@ -5,25 +5,25 @@ import { v2Files } from './fixtures/v2.ts';
 import { readOomKills } from './oom.ts';
 
 describe('kills for memory', () => {
-  test('v1: of the cgroup and of those below it', async () => {
+  test('v1: of the cgroup and of those below it', () => {
     const control = 'oom_kill_disable 0\nunder_oom 0\noom_kill 3\n';
     const root = makeTree({
       ...v1Files,
       'memory/a/memory.oom_control': control,
       'memory/a/b/memory.oom_control': control,
     });
-    expect(await readOomKills({ controllers: v1Controllers(root), unified: undefined })).toBe(8);
+    expect(readOomKills({ controllers: v1Controllers(root), unified: undefined })).toBe(8);
   });
 
-  test('v2: as the kernel sums them up', async () => {
-    expect(await readOomKills({ controllers: new Map(), unified: makeTree(v2Files) })).toBe(2);
+  test('v2: as the kernel sums them up', () => {
+    expect(readOomKills({ controllers: new Map(), unified: makeTree(v2Files) })).toBe(2);
   });
 
-  test('undefined where memory is not counted, and when the cgroup is gone', async () => {
+  test('undefined where memory is not counted, and when the cgroup is gone', () => {
     const empty = makeTree({ 'cgroup.events': 'populated 0\n' });
-    expect(await readOomKills({ controllers: new Map(), unified: empty })).toBeUndefined();
-    expect(await readOomKills({ controllers: new Map(), unified: undefined })).toBeUndefined();
+    expect(readOomKills({ controllers: new Map(), unified: empty })).toBeUndefined();
+    expect(readOomKills({ controllers: new Map(), unified: undefined })).toBeUndefined();
     const controllers = v1Controllers(`${empty}/gone`);
-    expect(await readOomKills({ controllers, unified: undefined })).toBeUndefined();
+    expect(readOomKills({ controllers, unified: undefined })).toBeUndefined();
   });
 });

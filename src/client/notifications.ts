@@ -7,6 +7,8 @@ export interface ContainerExit {
   readonly type: 'GracefulExit' | 'ForcedExit' | 'UnexpectedExit';
   /** Of the request that created the container; "" when it had none. */
   readonly activityId: string;
+  /** Its processes that the guest's kernel killed for memory, when it was that which ended it. */
+  readonly memoryKills?: number;
 }
 
 const EXIT_TYPES: readonly string[] = ['GracefulExit', 'ForcedExit', 'UnexpectedExit'];
@@ -14,11 +16,13 @@ const EXIT_TYPES: readonly string[] = ['GracefulExit', 'ForcedExit', 'Unexpected
 /** The exit in a notification, or what is wrong with it. */
 export function toContainerExit(message: Notification): ContainerExit | string {
   const type = message.Type;
+  const memoryKills = message.ResultInfo?.MemoryKills;
   if (!EXIT_TYPES.includes(type)) return `a notification of the unknown type "${type}"`;
   return {
     containerId: message.ContainerId,
     type: type as ContainerExit['type'],
     activityId: message.ActivityId,
+    ...(memoryKills === undefined ? {} : { memoryKills }),
   };
 }
 

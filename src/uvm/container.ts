@@ -1,3 +1,5 @@
+import { constants } from 'node:os';
+import type { OomCounts } from '../cgroup/oom-watch.ts';
 import { AgentError } from '../errors.ts';
 import { runWithoutLogFields } from '../log/context.ts';
 import type { Logger } from '../log/logger.ts';
@@ -8,7 +10,7 @@ import { prepareExec } from '../spec/exec.ts';
 import type { OciLinuxResources, OciProcess, OciSpec } from '../spec/oci.ts';
 import type { ConnectionSet } from '../stdio/connection-set.ts';
 import type { StdioPorts, StdioSession } from '../stdio/stdio.ts';
-import { ExitAnnouncement } from './exit-announcement.ts';
+import { ExitAnnouncement, exitTypeOf } from './exit-announcement.ts';
 import { GuestProcess } from './guest-process.ts';
 import { MemoryKills } from './memory-kills.ts';
 import type { ContainerExit } from './operations.ts';
@@ -18,8 +20,7 @@ import { runtimeFailure } from './runtime-failure.ts';
 import { SharedLock } from './shared-lock.ts';
 import type { ProcessStreams, StreamFactory } from './streams.ts';
 
-const SIGTERM = 15;
-const SIGKILL = 9;
+const { SIGTERM, SIGKILL } = constants.signals;
 
 /** What a created container consists of; the container owns all of it. */
 export interface ContainerParts {
@@ -70,8 +71,12 @@ export class Container {
     this.init = new GuestProcess(runtime.init, this.#initSession.promise);
     this.#memoryKills = new MemoryKills(runtime, context.logger);
     this.#announcement = new ExitAnnouncement(this.init, () => {
-      context.onExit({ containerId: this.id, type: this.#exitType() });
-      void this.#memoryKills.tell();
+      context.onExit({
+        containerId: this.id,
+        type: exitTypeOf(this.#endedBy),
+        ...this.#outOfMemory(),
+      });
+      this.#memoryKills.tell();
     });
     // The end of a container belongs to no request, least of all to the one that created it.
     runWithoutLogFields(() => {
@@ -85,6 +90,11 @@ export class Container {
 
   get spec(): OciSpec {
     return this.#parts.spec;
+  }
+
+  /** What became of it for want of memory; undefined while nothing did. */
+  get memory(): OomCounts | undefined {
+    return this.#memoryKills.counts;
   }
 
   get status(): 'created' | 'running' | 'stopped' {
@@ -114,6 +124,8 @@ export class Container {
       }
       await runtimeFailure('start', this.id, () => this.runtime.start());
       this.#started = true;
+      // The host has its answer first.
+      setImmediate(() => this.#watchMemory());
       // The relay begins after the start: until then what init writes waits in its pipes, and a
       // start that failed can be tried again on the same streams.
       try {
@@ -208,7 +220,7 @@ export class Container {
         );
       }
       await this.#leavePod(async () => {
-        await this.#beforeDelete();
+        this.#beforeDelete();
         await runtimeFailure('delete', this.id, () => this.runtime.delete());
       });
       this.#deleted = true;
@@ -220,7 +232,7 @@ export class Container {
   destroy(): Promise<void> {
     return this.#lock.exclusive(async () => {
       if (this.#deleted) return;
-      await this.#beforeDelete();
+      this.#beforeDelete();
       await runtimeFailure('delete', this.id, () => this.runtime.delete({ force: true }));
       this.#deleted = true;
       await this.#release();
@@ -239,12 +251,23 @@ export class Container {
   }
 
   /** What only its cgroup knows is gone with it. */
-  async #beforeDelete(): Promise<void> {
-    if (!this.init.running) await this.#memoryKills.tell();
+  #beforeDelete(): void {
+    if (!this.init.running) this.#memoryKills.tell();
+  }
+
+  #watchMemory(): void {
+    if (!this.#deleted) this.#memoryKills.watch();
+  }
+
+  #outOfMemory(): Pick<ContainerExit, 'memoryKills'> {
+    const { status } = this.init;
+    const memoryKills = status === undefined ? 0 : this.#memoryKills.endedBy(status);
+    return memoryKills === 0 ? {} : { memoryKills };
   }
 
   /** Nothing of it runs any more: ends what is still open, tells who waits, then removes its files. */
   async #release(): Promise<void> {
+    this.#memoryKills[Symbol.dispose]();
     this.#abandonUnstarted();
     for (const process of [this.init, ...this.processes]) process.abortStreams();
     await this.init.drained;
@@ -278,16 +301,5 @@ export class Container {
 
   #noteSignal(signal: number): void {
     if (signal === SIGTERM || signal === SIGKILL) this.#endedBy = signal;
-  }
-
-  #exitType(): ContainerExit['type'] {
-    switch (this.#endedBy) {
-      case SIGTERM:
-        return 'GracefulExit';
-      case SIGKILL:
-        return 'ForcedExit';
-      default:
-        return 'UnexpectedExit';
-    }
   }
 }

@@ -25,6 +25,10 @@ function processLine(process: GuestProcess): string {
   return `  ${fields.filter((field) => field !== '').join(' ')}`;
 }
 
+function memoryText({ memory }: Container): string {
+  return memory === undefined ? '' : ` out of memory=${memory.events} killed=${memory.kills}`;
+}
+
 /** One section of text for every container, then the VM's own processes. */
 export function describeUvm(
   containers: Iterable<Container>,
@@ -33,7 +37,7 @@ export function describeUvm(
 ): string[] {
   const sections = [...containers].map((container) =>
     [
-      `container ${container.id} ${container.status}`,
+      `container ${container.id} ${container.status}${memoryText(container)}`,
       ...[container.init, ...container.processes].map(processLine),
     ].join('\n'),
   );

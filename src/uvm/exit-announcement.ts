@@ -1,6 +1,22 @@
+import { constants } from 'node:os';
 import type { GuestProcess } from './guest-process.ts';
 import { uvmLimits } from './limits.ts';
+import type { ContainerExitType } from './operations.ts';
 import { startTimer } from './timer.ts';
+
+const { SIGTERM, SIGKILL } = constants.signals;
+
+/** How a container ended, by the last of SIGTERM and SIGKILL that reached its init through the agent. */
+export function exitTypeOf(endedBy: number | undefined): ContainerExitType {
+  switch (endedBy) {
+    case SIGTERM:
+      return 'GracefulExit';
+    case SIGKILL:
+      return 'ForcedExit';
+    default:
+      return 'UnexpectedExit';
+  }
+}
 
 /**
  * The one exit notification of a container. Hosts expect the answer of their WaitForProcess for

@@ -36,6 +36,8 @@ export type ContainerExitType = 'GracefulExit' | 'ForcedExit' | 'UnexpectedExit'
 export interface ContainerExit {
   containerId: string;
   type: ContainerExitType;
+  /** Its processes that the kernel killed for memory, when it was that which ended it. */
+  memoryKills?: number;
 }
 
 /** Disks, layers and shares of the VM. */

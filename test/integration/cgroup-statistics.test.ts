@@ -77,7 +77,7 @@ eachRuntime((suite) => {
     await expect(readCgroupMetrics(cgroup)).rejects.toMatchObject({
       code: 'container-not-running',
     });
-    expect(await readOomKills(cgroup)).toBeUndefined();
+    expect(readOomKills(cgroup)).toBeUndefined();
   });
 
   it('tells that it was memory that ended a container', async () => {
@@ -86,10 +86,10 @@ eachRuntime((suite) => {
       resources: { memory: { limit: 16 * MiB, swap: 16 * MiB } },
     });
     const cgroup = cgroupOf(container);
-    expect(await readOomKills(cgroup)).toBe(0);
+    expect(readOomKills(cgroup)).toBe(0);
     await container.start();
     expect(await container.init.exited).toMatchObject({ kind: 'signaled', signal: 9 });
-    expect(await readOomKills(cgroup)).toBe(1);
+    expect(readOomKills(cgroup)).toBe(1);
     const { memory, memory_oom_control: control } = await readCgroupMetrics(cgroup);
     expect(memory?.usage?.max).toBe(BigInt(16 * MiB));
     expect(control?.oom_kill).toBe(1n);

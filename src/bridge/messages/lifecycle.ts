@@ -66,5 +66,10 @@ export const containerNotification = object({
   Type: doc('`GracefulExit`, `ForcedExit` or `UnexpectedExit`', string),
   Operation: doc('`None`', string),
   Result: i32,
-  ResultInfo: optional(doc('Never sent', raw)),
+  ResultInfo: optional(
+    doc(
+      'Only when it was killed for memory',
+      embedded(object({ OutOfMemory: boolean, MemoryKills: u32 })),
+    ),
+  ),
 });
