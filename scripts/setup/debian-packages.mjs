@@ -9,6 +9,8 @@ const NEEDED = [
   // A second OCI runtime: the tests run containers with both.
   { name: 'crun', command: 'crun' },
   { name: 'busybox-static', command: 'busybox' },
+  // The tests ask it what the agent has configured.
+  { name: 'iproute2', command: 'ip' },
   { name: 'gcc', command: 'gcc' },
   { name: 'libc6-dev', file: '/usr/include/stdio.h' },
   // The VM: its init, its image, and what runs it.

@@ -404,6 +404,48 @@ describe('ModifySettings', () => {
     expect(hresult(reply)).toBe('0xc037010e');
   });
 
+  test.each([
+    ['Add', 'network.add'],
+    [undefined, 'network.add'],
+    ['Remove', 'network.remove'],
+  ])('Network, RequestType %j', async (RequestType, operation) => {
+    const Settings = {
+      namespaceid: 'ns',
+      ID: 'a',
+      IPConfigs: [{ IPAddress: '10.0.0.2' }],
+      other: 1,
+    };
+    const { reply, calls } = await ask(
+      RAW.modifySettings,
+      modify(NULL_CONTAINER, { RequestType, ResourceType: 'Network', Settings }),
+    );
+    expect(reply.body.Result).toBe(0);
+    expect(calls).toEqual([
+      [
+        operation,
+        expect.objectContaining({
+          NamespaceID: 'ns',
+          ID: 'a',
+          IPConfigs: [{ IPAddress: '10.0.0.2', PrefixLength: 0 }],
+          Routes: [],
+          GatewayAddress: '',
+          EnableLowMetric: false,
+        }),
+      ],
+    ]);
+  });
+
+  test.each([
+    ['c', 'Add', 'the ResourceType "Network" is not supported for containers'],
+    [NULL_CONTAINER, 'Update', 'the RequestType "Update" is not supported'],
+  ])('Network of %s, %s: refused', async (id, RequestType, text) => {
+    const request = modify(id, { RequestType, ResourceType: 'Network', Settings: {} });
+    const { reply, calls } = await ask(RAW.modifySettings, request);
+    expect(hresult(reply)).toBe('0x80004005');
+    expect(textOf(reply)).toContain(text);
+    expect(calls).toEqual([]);
+  });
+
   test('a ResourceType nobody knows: the message is quoted', async () => {
     const { reply } = await ask(
       RAW.modifySettings,
