@@ -23,6 +23,8 @@ export interface CreateContext {
   pods: Pods;
   logger: Logger;
   onExit: (exit: ContainerExit) => void;
+  /** Aborted: what has been made is undone. */
+  signal: AbortSignal;
 }
 
 /** Everything or nothing: what a failed create made on the way is removed again. */
@@ -84,7 +86,7 @@ async function createInBundle(
   },
   removeDirectories: () => Promise<void>,
 ): Promise<Container> {
-  const { runtime, streams, network, surroundings, logger, onExit } = context;
+  const { runtime, streams, network, surroundings, logger, onExit, signal } = context;
   const { spec } = plan;
   const terminal = spec.process?.terminal === true;
   // Which streams init is to have is only known when it is started: it gets all three now.
@@ -92,7 +94,7 @@ async function createInBundle(
   let created: RuntimeContainer;
   try {
     created = await runtimeFailure('create', id, () =>
-      runtime.create({ id, bundle, stdio: initStreams.stdio, noPivot: true }),
+      runtime.create({ id, bundle, stdio: initStreams.stdio, noPivot: true, signal }),
     );
     initStreams.started(created.init.terminal);
     if (network !== undefined) await joinOrDelete(network, created, plan.files, logger);

@@ -4,6 +4,8 @@ import type { WindowSize } from '../os/pty.ts';
 import type { StdioReport, StdioSession } from '../stdio/stdio.ts';
 import { startTimer } from './timer.ts';
 
+const SIGKILL = 9;
+
 /** What the model needs of a process, whoever started it: a runtime's process or a child of the agent. */
 export interface UnderlyingProcess {
   readonly pid: number;
@@ -120,6 +122,11 @@ export class GuestProcess {
     if (!this.#process.signal(signal)) {
       throw new AgentError('process-not-found', `process ${this.pid} has ended`);
     }
+  }
+
+  /** Ends it by SIGKILL; one that has ended, collected or not yet, is left as it is. */
+  kill(): void {
+    this.#process.signal(SIGKILL);
   }
 
   resize(size: WindowSize): void {

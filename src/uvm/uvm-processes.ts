@@ -18,11 +18,14 @@ export class UvmProcesses {
   readonly #reaper: Reaper;
   readonly #streams: StreamFactory;
   readonly #logger: Logger;
+  readonly #end: AbortSignal;
 
-  constructor(reaper: Reaper, streams: StreamFactory, logger: Logger) {
+  /** @param end aborted when the agent ends: no process is started from then on */
+  constructor(reaper: Reaper, streams: StreamFactory, logger: Logger, end: AbortSignal) {
     this.#reaper = reaper;
     this.#streams = streams;
     this.#logger = logger;
+    this.#end = end;
     this.table = new ProcessTable((pid) =>
       logger.warning('exit status of a process nobody waited for is forgotten', { pid }),
     );
@@ -32,6 +35,7 @@ export class UvmProcesses {
     const options = checkedOptions(request);
     using _place = this.table.reserve();
     using connections = await this.#streams.dial(request.ports);
+    this.#end.throwIfAborted();
     const child = request.terminal
       ? this.#startOnTerminal(options, request, connections)
       : this.#startDirect(options, connections);

@@ -1,3 +1,4 @@
+import type { MachineMemory } from '../cgroup/machine-memory.ts';
 import type { Metrics } from '../cgroup/metrics.ts';
 import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
@@ -37,6 +38,8 @@ export interface UvmDependencies {
   logger: Logger;
   drainPolicy: DrainPolicy;
   power: Power;
+  /** Of a machine that is the agent's own. */
+  memory?: MachineMemory | undefined;
 }
 
 /** The highest signal number, see signal(7): SIGRTMAX. */
@@ -47,8 +50,10 @@ export class Uvm implements UvmOperations {
   readonly #dependencies: UvmDependencies;
   readonly #streams: StreamFactory;
   readonly #containers = new Map<string, Container>();
-  /** Ids that are taken by a create that has not finished. */
-  readonly #creating = new Set<string>();
+  /** Creates that have not finished, by the ids they take. Never reject. */
+  readonly #creating = new Map<string, Promise<void>>();
+  /** Aborted when the agent ends: from then on nothing new is made. */
+  readonly #end = new AbortController();
   readonly #pods = new Pods();
   readonly #processes: UvmProcesses;
   readonly #exits = new ExitEvents();
@@ -65,6 +70,7 @@ export class Uvm implements UvmOperations {
       dependencies.reaper,
       this.#streams,
       dependencies.logger.with({ target: 'uvm' }),
+      this.#end.signal,
     );
     this.network = new Namespaces(dependencies.logger.with({ target: 'network' }));
     this.resources = new Resources({
@@ -88,7 +94,8 @@ export class Uvm implements UvmOperations {
         containerId: id,
       });
     }
-    this.#creating.add(id);
+    const finished = Promise.withResolvers<void>();
+    this.#creating.set(id, finished.promise);
     try {
       const { runtime, logger } = this.#dependencies;
       const container = await createContainer(request, {
@@ -98,10 +105,12 @@ export class Uvm implements UvmOperations {
         pods: this.#pods,
         logger,
         onExit: (exit) => this.#exits.emit(exit),
+        signal: this.#end.signal,
       });
       this.#containers.set(id, container);
     } finally {
       this.#creating.delete(id);
+      finished.resolve();
     }
   }
 
@@ -172,9 +181,17 @@ export class Uvm implements UvmOperations {
     this.#containers.delete(id);
   }
 
+  async refreshPodsLimit(): Promise<void> {
+    const { memory } = this.#dependencies;
+    if (memory !== undefined) return memory.refresh();
+    throw new AgentError('not-supported', 'pods have no common memory limit on this machine', {
+      operation: 'modify',
+    });
+  }
+
   describe(): string[] {
     return [
-      ...describeUvm(this.#containers.values(), this.#creating, this.#processes.table),
+      ...describeUvm(this.#containers.values(), this.#creating.keys(), this.#processes.table),
       ...this.#pods.describe(),
       this.network.describe(),
     ];
@@ -184,12 +201,17 @@ export class Uvm implements UvmOperations {
     this.#exits.receive(receiver);
   }
 
-  /** Ends every container and every process of the VM that the host started. */
+  /**
+   * Ends every container and every process of the VM that the host started, and what is being
+   * made: it is not finished but undone.
+   */
   async destroy(): Promise<void> {
+    this.#end.abort(new AgentError('cancelled', 'the agent is ending'));
     for (const process of this.#processes.table) {
-      if (process.running) process.signal(9);
+      process.kill();
       process.abortStreams();
     }
+    await Promise.all(this.#creating.values());
     const all = [...this.#containers.values()];
     // What the containers of a pod have mounted is their sandbox's to unmount.
     const sandboxes = all.filter(({ id }) => this.#pods.isSandbox(id));
@@ -210,6 +232,11 @@ export class Uvm implements UvmOperations {
         this.#containers.delete(container.id);
       }),
     );
+    for (const result of results) {
+      if (result.status === 'rejected') {
+        this.#dependencies.logger.error('container not removed', { error: result.reason });
+      }
+    }
     return results.flatMap((r) => (r.status === 'rejected' ? [r.reason as unknown] : []));
   }
 
