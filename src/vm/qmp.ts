@@ -32,6 +32,8 @@ export class QmpClient extends EventEmitter<QmpEvents> {
     this.#greeted.promise.catch(() => {});
     const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
     lines.on('line', (line) => this.#take(line));
+    // A QEMU that ends with something unread resets it; what matters is told by 'close'.
+    lines.on('error', () => {});
     const end = Promise.withResolvers<void>();
     this.closed = end.promise;
     stream.on('error', () => {});

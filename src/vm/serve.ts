@@ -23,6 +23,7 @@ export async function serveSupervisor(
     .on('line', (line) => {
       if (line === 'detach') detached = true;
     })
+    .on('error', () => {}) // Closed follows.
     .once('close', () => {
       if (!detached) stop.abort('who started it is gone');
       planned.reject(new Error('no plan was given'));

@@ -42,9 +42,9 @@ export class StartingVm extends EventEmitter<{ phase: [PhaseReport] }> implement
     this.#ended = once(this.#child, 'close').then(([code, signal]) => String(signal ?? code));
     this.#ended.catch(() => {});
     if (this.#child.stdout !== null) {
-      createInterface({ input: this.#child.stdout }).on('line', (line) => {
-        this.emit('phase', JSON.parse(line) as PhaseReport);
-      });
+      createInterface({ input: this.#child.stdout })
+        .on('line', (line) => this.emit('phase', JSON.parse(line) as PhaseReport))
+        .on('error', () => {}); // Its end is told by the process itself.
     }
   }
 

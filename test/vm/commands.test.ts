@@ -65,7 +65,9 @@ test('a guest without its root tells why on the console, and is not left running
   const up = await lab.run('vm', 'up', '--name', 'broken', ...wrong);
   expect(up.code).toBe(125);
   expect(up.stderr).toContain('did not answer within 40 s');
-  expect(up.stderr).toContain('mount root /dev/none');
+  expect(up.stderr).toContain('console.log:');
+  const { stdout } = await lab.run('vm', 'logs', '--console', 'broken');
+  expect(stdout).toContain('mount root /dev/none');
   await lab.untilGone(lab.state('broken'));
   expect(lab.sockets('broken')).toEqual([]);
 });
