@@ -1,4 +1,5 @@
 import { BridgeServer } from '../bridge/server.ts';
+import type { MachineMemory } from '../cgroup/machine-memory.ts';
 import type { RootLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
 import { InitChannel } from '../os/init-channel.ts';
@@ -82,6 +83,8 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
   using init = InitChannel.fromEnvironment();
   setCorePattern({ pattern: flags['core-dump-location'], ownMachine: init !== undefined }, log);
   using reaper = Reaper.start();
+  const ownMachine = init !== undefined || flags['manage-memory'];
+  using memory = ownMachine ? await manageMemory(flags, log) : undefined;
   await using transport = createTransport(choice, {
     onDropped: (error) => log.warning('peer dropped', { error: error.message }),
   });
@@ -94,6 +97,7 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
       grandchildMs: flags['drain-timeout'],
       hostCloseMs: flags['host-close-timeout'],
     },
+    memory,
     power: init === undefined ? new EndAgent(() => end.abort()) : new InitPower(init),
   });
   const server = new BridgeServer({
@@ -113,6 +117,22 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
   } finally {
     // Nobody could find or end them after us.
     await uvm.destroy();
+  }
+}
+
+/** An agent that cannot limit the pods' memory is of more use than none. */
+async function manageMemory(flags: AgentFlags, log: Logger): Promise<MachineMemory | undefined> {
+  try {
+    // Loaded when needed: no other start pays for it.
+    const { MachineMemory } = await import('../cgroup/machine-memory.ts');
+    return await MachineMemory.start({
+      reserveBytes: flags['root-mem-reserve-bytes'],
+      agentBytes: flags['gcs-mem-limit-bytes'],
+      log,
+    });
+  } catch (error) {
+    log.error('memory is not managed', { error: String(error) });
+    return undefined;
   }
 }
 

@@ -48,6 +48,11 @@ export const agentFlagSpecs = {
     placeholder: 'BYTES',
     help: 'memory of the agent above which it warns; only in a VM under our init',
   },
+  'manage-memory': {
+    kind: 'boolean',
+    default: false,
+    help: "limit the memory of /pods and watch that of the agent also where PID 1 is not our init: for a machine that is the agent's own",
+  },
   'disable-time-sync': {
     kind: 'boolean',
     default: false,

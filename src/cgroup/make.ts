@@ -43,15 +43,17 @@ function controllersOf({ options }: CgroupMount): string[] {
 }
 
 /**
- * Makes a cgroup for others to be put below, with these limits, before anything runs in it. A limit
- * the kernel has no file for is left out with a warning. AgentError 'invalid-argument' names the
+ * Makes a cgroup with these limits before anything runs in it: `inner` for others to be put below,
+ * else for processes, since cgroup v2 allows only one of both. A limit the kernel has no file for
+ * is left out with a warning. AgentError 'invalid-argument' names the
  * limit that is refused; nothing is left behind then.
  */
 export async function makeCgroup(
   path: string,
   resources: OciLinuxResources,
-  log: Logger,
+  options: { inner: boolean; log: Logger },
 ): Promise<Cgroup> {
+  const { inner, log } = options;
   const cgroup = cgroupAt(path);
   const limits = { 1: limitFiles(resources, 1), 2: limitFiles(resources, 2) };
   const made: string[] = [];
@@ -65,6 +67,7 @@ export async function makeCgroup(
     }
     if (cgroup.unified !== undefined) {
       delegate(cgroup.unified, path, made);
+      if (inner) handDown(cgroup.unified);
       const own = limits[2].filter(({ controller }) => !cgroup.controllers.has(controller));
       for (const limit of own) writeLimit(cgroup.unified, limit, log);
     }
@@ -113,7 +116,6 @@ function delegate(directory: string, path: string, made: string[]): void {
       if (!hasCode(error, 'EEXIST')) throw error;
     }
   }
-  handDown(here);
 }
 
 function handDown(directory: string): void {

@@ -1,11 +1,7 @@
-import { constants, type FSWatcher, watch, writeFileSync } from 'node:fs';
-import { check } from '../os/errors.ts';
-import { Fd } from '../os/fd.ts';
-import { native } from '../os/native.ts';
-import { openFile } from '../os/pipe.ts';
-import { FdPoll } from '../os/poll.ts';
+import { type FSWatcher, watch } from 'node:fs';
 import { isAbsence, KeyedCounts, readFileIfPresentSync } from './files.ts';
 import type { Cgroup } from './hierarchy.ts';
+import { LegacyMemoryEvent } from './memory-events.ts';
 
 /** What a watch has seen since it began. */
 export interface OomCounts {
@@ -17,12 +13,17 @@ export interface OomCounts {
 
 /**
  * Told by the kernel, as it happens, that a cgroup is out of memory. v1: an eventfd on
- * memory.oom_control (cgroups(7), "cgroup.event_control"); v2: inotify on memory.events. Ends by
+ * memory.oom_control; v2: inotify on memory.events. Ends by
  * itself when the cgroup is removed; keeps no event loop alive.
  */
 export class OomWatch implements Disposable {
   readonly #release: () => void;
+  /** What the kernel has counted by now; undefined when the cgroup is gone. */
+  #read: () => OomCounts | undefined = () => undefined;
+  /** As last read. */
   #counts: OomCounts = { events: 0, kills: 0 };
+  /** As last told. */
+  #told = this.#counts;
   #open = true;
 
   private constructor(start: (watch: OomWatch) => () => void) {
@@ -46,56 +47,48 @@ export class OomWatch implements Disposable {
     }
   }
 
+  /** Also those of an event that is on its way: v1 announces it before it looks for something to kill. */
   get counts(): OomCounts {
+    this.#counts = this.#read() ?? this.#counts;
     return this.#counts;
   }
 
   #watchLegacy(directory: string, onEvent: (counts: OomCounts) => void): () => void {
     const file = `${directory}/memory.oom_control`;
-    const event = new Fd(check('eventfd', native().eventFd()));
-    try {
-      using control = openFile(file, constants.O_RDONLY);
-      writeFileSync(`${directory}/cgroup.event_control`, `${event.raw} ${control.raw}`, {
-        flag: 'r+',
-      });
-    } catch (error) {
-      event.close();
-      throw error;
-    }
-    const poll = new FdPoll(event.raw, { read: true }, () => {
-      const count = takeCount(event);
-      // The removal of the cgroup is told through the same counter.
+    let events = 0;
+    this.#read = () => {
       const kills = legacyKills(file);
-      if (kills === undefined) this.close();
-      else if (count > 0) this.#report(this.#counts.events + count, kills, onEvent);
-    });
-    poll.unref();
-    return () => {
-      poll.close();
-      event.close();
+      return kills === undefined ? undefined : { events, kills };
     };
+    const event = new LegacyMemoryEvent(directory, 'memory.oom_control', (count) => {
+      events += count;
+      this.#look(onEvent);
+    });
+    return () => event[Symbol.dispose]();
   }
 
   #watchUnified(directory: string, onEvent: (counts: OomCounts) => void): () => void {
     const file = `${directory}/memory.events`;
-    const look = (): void => {
-      const counts = unifiedCounts(file);
-      if (counts === undefined) this.close();
-      else this.#report(counts.events, counts.kills, onEvent);
-    };
-    const watcher: FSWatcher = watch(file, { persistent: false }, look);
+    const watcher: FSWatcher = watch(file, { persistent: false }, () => this.#look(onEvent));
     watcher.on('error', () => this.close());
-    const before = unifiedCounts(file);
-    if (before !== undefined) this.#counts = before;
+    this.#read = () => unifiedCounts(file);
+    this.#counts = this.#told = this.#read() ?? this.#counts;
     return () => watcher.close();
   }
 
-  #report(events: number, kills: number, onEvent: (counts: OomCounts) => void): void {
+  #look(onEvent: (counts: OomCounts) => void): void {
     if (!this.#open) return;
+    const before = this.#told;
+    const counts = this.#read();
+    if (counts === undefined) {
+      // The removal of the cgroup is told like any other event.
+      this.close();
+      return;
+    }
     // memory.events also changes for other reasons.
-    if (events === this.#counts.events && kills === this.#counts.kills) return;
-    this.#counts = { events, kills };
-    onEvent(this.#counts);
+    if (counts.events === before.events && counts.kills === before.kills) return;
+    this.#counts = this.#told = counts;
+    onEvent(counts);
   }
 
   close(): void {
@@ -107,13 +100,6 @@ export class OomWatch implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-/** eventfd(2): the counter, which is zero again then; 0 when there was nothing. */
-function takeCount(event: Fd): number {
-  const bytes = new BigUint64Array(1);
-  const length = native().readBytes(event.raw, new Uint8Array(bytes.buffer));
-  return length < 0 ? 0 : Number(bytes[0]);
 }
 
 function legacyKills(file: string): number | undefined {

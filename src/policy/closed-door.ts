@@ -26,6 +26,7 @@ export function closedDoor(uvm: UvmOperations): UvmOperations {
     statistics: denied('reading statistics'),
     updateResources: denied('updating resources'),
     deleteContainer: (...args) => uvm.deleteContainer(...args),
+    refreshPodsLimit: () => uvm.refreshPodsLimit(),
     network: {
       add: denied('adding a network adapter'),
       remove: (...args) => uvm.network.remove(...args),

@@ -87,6 +87,8 @@ export interface UvmOperations {
   statistics(id: string): Promise<Metrics>;
   updateResources(id: string, resources: OciLinuxResources): Promise<void>;
   deleteContainer(id: string): Promise<void>;
+  /** Fits the memory limit of all pods to the memory the VM has now. 'not-supported' where the agent sets none. */
+  refreshPodsLimit(): Promise<void>;
   readonly resources: ResourceOperations;
   readonly network: NetworkOperations;
   /** Text sections for DumpStacks: containers, processes, streams. Most important first; the caller cuts. */

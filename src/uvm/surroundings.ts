@@ -85,7 +85,10 @@ export class Surroundings implements AsyncDisposable {
         const hostNetwork = sharesHostNetwork(spec);
         this.#place = this.#undo.use(pods.open(kind.podId, id, { directory, hostNetwork }));
         const resources = spec.linux?.resources ?? {};
-        const cgroup = await makeCgroup(`/pods/${kind.podId}`, resources, logger);
+        const cgroup = await makeCgroup(`/pods/${kind.podId}`, resources, {
+          inner: true,
+          log: logger,
+        });
         this.#undo.defer(() => removeEmpty(cgroup));
         const shared = await PodDirectory.make(directory, plan.files, logger);
         this.#undo.defer(() => shared.remove());

@@ -1,8 +1,8 @@
-import { expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { annotation } from '../../src/spec/annotations.ts';
-import { RAW } from '../support/raw-client.ts';
+import { NULL_CONTAINER, RAW } from '../support/raw-client.ts';
 import { firstData, OutputSoFar } from '../support/raw-flows.ts';
-import { type Session, spec, useRootfs, withSession } from '../support/suite.ts';
+import { type Session, spec, testVm, useRootfs, withSession } from '../support/suite.ts';
 
 useRootfs();
 
@@ -44,7 +44,7 @@ test('a container that lives on is not said to have ended for memory; that it ha
       const { GuestStacks } = (await s.call(RAW.dumpStacks, {})).body;
       expect(GuestStacks).toMatch(/container shell running out of memory=[1-9]\d* killed=1/);
     });
-    expect((await s.raw.agent.logged('out of memory')).join()).toMatch(/warning.*kills=1/);
+    expect((await s.raw.agent.logged('out of memory')).join()).toMatch(/warning.*events=1/);
     init.stdin?.end('go\n');
     expect(await s.wait('shell', init.pid)).toBe(3);
     init.stdin?.destroy();
@@ -73,4 +73,64 @@ test('the limit of a pod ends the container that goes beyond it', () =>
     // Its peer has lived through it.
     await s.killAndDelete('pod', sandbox);
     expect(await resultInfo(s, 'pod')).toBeUndefined();
+  }));
+
+/** The limit of all pods, in bytes. */
+async function podsLimit(s: Session): Promise<number> {
+  const files = '/sys/fs/cgroup/memory/pods/memory.limit_in_bytes /sys/fs/cgroup/pods/memory.max';
+  return Number(await s.uvmSh(`cat ${files} 2>/dev/null || :`));
+}
+
+const reserve = 128 * MiB;
+const managed = {
+  args: ['-manage-memory', `-root-mem-reserve-bytes=${reserve}`, '-gcs-mem-limit-bytes=1048576'],
+};
+const update = {
+  Request: { RequestType: 'Update', ResourceType: 'PodCgroupMemoryLimit' },
+  ContainerId: NULL_CONTAINER,
+};
+
+describe.skipIf(testVm !== undefined)('on a machine of its own', () => {
+  test('the agent keeps memory from the pods, and follows memory that is plugged in', () =>
+    withSession(async (s) => {
+      const total = 1024 * Number(await s.uvmSh("awk '/^MemTotal/ { print $2 }' /proc/meminfo"));
+      expect(await podsLimit(s)).toBe(total - reserve);
+
+      const claim = (bytes: number) =>
+        s.uvmSh(`sed 's/^MemTotal.*/MemTotal: ${bytes / 1024} kB/' /proc/meminfo >/run/new;
+          cat /run/new >/run/meminfo; rm /run/new;
+          grep -q meminfo /proc/self/mounts || mount --bind /run/meminfo /proc/meminfo`);
+      await claim(total + 256 * MiB);
+      await s.call(RAW.modifySettings, update);
+      expect(await podsLimit(s)).toBe(total + 256 * MiB - reserve);
+      // As the kernel announces a block of memory, and anything else.
+      await claim(total + 512 * MiB);
+      await s.uvmSh('echo change >/sys/devices/virtual/mem/null/uevent');
+      await vi.waitFor(async () => expect(await podsLimit(s)).toBe(total + 512 * MiB - reserve));
+      await claim(reserve);
+      await expect(s.call(RAW.modifySettings, update)).rejects.toThrow(/no more than the reserve/);
+      await s.uvmSh('umount /proc/meminfo; rm /run/meminfo');
+    }, managed));
+
+  test('the agent is in a cgroup of its own and says when it uses more than it should', () =>
+    withSession(async (s) => {
+      const self = await s.uvmSh('cat /proc/$PPID/cgroup');
+      expect(self).toMatch(/(memory|^0:):\/gcs$/m);
+      await s.create('c', { args: 'true' });
+      const init = await s.startInit('c');
+      await s.finish('c', init);
+      await s.delete('c');
+      await vi.waitFor(async () => {
+        const told = await s.raw.agent.logged('more memory than expected');
+        expect(told[0]).toMatch(/level=warning.*threshold=1048576/);
+      });
+    }, managed));
+});
+
+test('on a machine of others there is no common limit', () =>
+  withSession(async (s) => {
+    await expect(s.call(RAW.modifySettings, update)).rejects.toThrow(
+      expect.objectContaining({ hresult: 0x80004001 }),
+    );
+    expect(await s.uvmSh('ls -d /sys/fs/cgroup/memory/gcs 2>/dev/null || :')).toBe('');
   }));

@@ -477,11 +477,25 @@ describe('ModifySettings', () => {
   test('a ResourceType this agent does not serve', async () => {
     const { reply, calls } = await ask(
       RAW.modifySettings,
-      modify(NULL_CONTAINER, { ResourceType: 'PodCgroupMemoryLimit', RequestType: 'Update' }),
+      modify(NULL_CONTAINER, { ResourceType: 'SecurityPolicyFragment', RequestType: 'Add' }),
     );
     expect(hresult(reply)).toBe('0x80004001');
-    expect(textOf(reply)).toContain('the ResourceType "PodCgroupMemoryLimit" is not supported');
+    expect(textOf(reply)).toContain('the ResourceType "SecurityPolicyFragment" is not supported');
     expect(calls).toEqual([]);
+  });
+
+  test.each([
+    {},
+    { Settings: null },
+    { Settings: {} },
+  ])('the memory limit of pods is refreshed, with %j', async (settings) => {
+    const ResourceType = 'PodCgroupMemoryLimit';
+    const request = { ResourceType, RequestType: 'Update', ...settings };
+    const { reply, calls } = await ask(RAW.modifySettings, modify(NULL_CONTAINER, request));
+    expect(hresult(reply)).toBe('0x0');
+    expect(calls).toEqual([['refreshPodsLimit']]);
+    const other = await ask(RAW.modifySettings, modify(NULL_CONTAINER, { ResourceType }));
+    expect(textOf(other.reply)).toContain('the RequestType "Add" is not supported');
   });
 
   test('a message without a request', async () => {

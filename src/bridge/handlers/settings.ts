@@ -1,6 +1,11 @@
 import { AgentError } from '../../errors.ts';
 import { Hresult, UnintelligibleError } from '../hresult.ts';
-import { containerConstraints, type ResourceType, resourceTypes } from '../messages/settings.ts';
+import {
+  containerConstraints,
+  ignoredSettings,
+  type ResourceType,
+  resourceTypes,
+} from '../messages/settings.ts';
 import { containerOf, type Handler, type HandlerDependencies, targetOf } from './handler.ts';
 import { network } from './network-settings.ts';
 import { type AnyResource, resource, unsupported } from './resource.ts';
@@ -13,6 +18,14 @@ const constraints = resource({
   apply: async ({ containerId, settings }, { uvm }) => {
     await uvm.updateResources(containerOf(containerId, 'update'), settings.Linux);
   },
+});
+
+/** Says that the memory of the VM has changed; how much it is, the agent sees itself. */
+const podsLimit = resource({
+  settings: ignoredSettings,
+  requests: ['Update'],
+  ofContainers: false,
+  apply: async (_change, { uvm }) => await uvm.refreshPodsLimit(),
 });
 
 /** A ResourceType of the protocol that this agent does not serve. */
@@ -33,7 +46,7 @@ const resources: { readonly [R in ResourceType]: AnyResource } = {
   Network: network,
   SecurityPolicy: unserved,
   SecurityPolicyFragment: unserved,
-  PodCgroupMemoryLimit: unserved,
+  PodCgroupMemoryLimit: podsLimit,
 };
 
 function isResourceType(name: string): name is ResourceType {

@@ -33,3 +33,6 @@ export const containerConstraints = object({
   Windows: optional(doc('Ignored', raw)),
   Linux: required(ociLinuxResources),
 });
+
+/** Of a ResourceType that has none. */
+export const ignoredSettings = object({});

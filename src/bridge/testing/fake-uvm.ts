@@ -31,6 +31,7 @@ export class FakeUvm {
       statistics: record('statistics', emptyMetrics()),
       updateResources: record('updateResources', undefined),
       deleteContainer: record('deleteContainer', undefined),
+      refreshPodsLimit: record('refreshPodsLimit', undefined),
       network: {
         add: record('network.add', undefined),
         remove: record('network.remove', undefined),

@@ -1,0 +1,172 @@
+import { readFileSync, watch, writeFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { AgentError } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import { Uevents } from '../os/uevents.ts';
+import { KeyedCounts, readFileIfPresentSync } from './files.ts';
+import type { Cgroup } from './hierarchy.ts';
+import { cgroupAt, makeCgroup } from './make.ts';
+import { LegacyMemoryEvent } from './memory-events.ts';
+import { OomWatch } from './oom-watch.ts';
+
+export interface MachineMemoryOptions {
+  /** Memory that the containers together do not get, in bytes. */
+  readonly reserveBytes: number;
+  /** What the agent uses before the log says so, in bytes. */
+  readonly agentBytes: number;
+  readonly log: Logger;
+  /** Memory of the machine in bytes; default: what the kernel says now. */
+  readonly total?: () => number;
+  /** Tells that devices, memory among them, came or went. */
+  readonly watchDevices?: (onChange: () => void) => Disposable;
+}
+
+/**
+ * The division of a machine's memory, for a machine that is the agent's own: all pods together,
+ * the cgroup /pods, get what there is less a reserve; the agent itself is in /gcs, where it is
+ * watched and not limited. The limit follows the machine's memory: the kernel announces memory that
+ * is plugged in; for memory that comes by a balloon, which it does not announce, refresh() is
+ * called when there is a reason to look.
+ */
+export class MachineMemory implements Disposable {
+  readonly #options: MachineMemoryOptions;
+  readonly #pods: Cgroup;
+  readonly #watches = new DisposableStack();
+  #limit: number | undefined;
+
+  private constructor(options: MachineMemoryOptions, pods: Cgroup) {
+    this.#options = options;
+    this.#pods = pods;
+  }
+
+  /** Throws when the machine has less memory than the reserve, or no memory controller. */
+  static async start(options: MachineMemoryOptions): Promise<MachineMemory> {
+    const { log } = options;
+    countBelow(cgroupAt('/').controllers.get('memory'));
+    // With a limit asked for the cgroup is made where memory is limited.
+    const none = { memory: { limit: -1 } };
+    const memory = new MachineMemory(
+      options,
+      await makeCgroup('/pods', none, { inner: true, log }),
+    );
+    try {
+      memory.refresh();
+      memory.#watches.use(memory.#watchPods());
+      memory.#watches.use(memory.#watchMachine());
+      memory.#watches.use(await watchAgent(options));
+      return memory;
+    } catch (error) {
+      memory[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Bytes that all pods together may use. */
+  get limit(): number | undefined {
+    return this.#limit;
+  }
+
+  /** Fits the limit to the memory there is now. AgentError 'failed' when the kernel refuses it: more than that is in use. */
+  refresh(): void {
+    const { reserveBytes, log, total = totalmem } = this.#options;
+    const limit = total() - reserveBytes;
+    if (limit <= 0) {
+      throw new AgentError('failed', `${total()} bytes of memory are no more than the reserve`);
+    }
+    if (limit === this.#limit) return;
+    const { file, value } = limitFile(this.#pods, limit);
+    try {
+      writeFileSync(file, value, { flag: 'r+' });
+    } catch (error) {
+      throw AgentError.from(error, { operation: 'limit the memory of pods' });
+    }
+    this.#limit = limit;
+    log.info('memory for pods', { bytes: limit });
+  }
+
+  #watchMachine(): Disposable {
+    const { watchDevices = (onChange) => new Uevents(onChange), log } = this.#options;
+    return watchDevices(() => {
+      try {
+        this.refresh();
+      } catch (error) {
+        log.error('memory for pods is not what it should be', { error: String(error) });
+      }
+    });
+  }
+
+  #watchPods(): OomWatch | undefined {
+    const { log } = this.#options;
+    return OomWatch.start(this.#pods, ({ events }) =>
+      log.warning('pods are out of memory', { events }),
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#watches.dispose();
+  }
+}
+
+function limitFile(pods: Cgroup, limit: number): { file: string; value: string } {
+  const legacy = pods.controllers.get('memory');
+  if (legacy !== undefined) return { file: `${legacy}/memory.limit_in_bytes`, value: `${limit}` };
+  if (pods.unified !== undefined) return { file: `${pods.unified}/memory.max`, value: `${limit}` };
+  throw new AgentError('not-supported', 'this machine has no cgroups');
+}
+
+/** v1 of older kernels limits only the cgroup itself unless told otherwise at its root, before there is any below. */
+function countBelow(root: string | undefined): void {
+  if (root === undefined) return;
+  const file = `${root}/memory.use_hierarchy`;
+  if (readFileIfPresentSync(file)?.trim() === '0') writeFileSync(file, '1', { flag: 'r+' });
+}
+
+/** Puts the agent into its cgroup and says in the log when it uses more than it should. */
+async function watchAgent({ agentBytes, log }: MachineMemoryOptions): Promise<Disposable> {
+  const gcs = await makeCgroup('/gcs', { memory: { limit: -1 } }, { inner: false, log });
+  const legacy = gcs.controllers.get('memory');
+  const directory = legacy ?? gcs.unified;
+  if (directory === undefined) throw new AgentError('not-supported', 'this machine has no cgroups');
+  writeFileSync(`${directory}/cgroup.procs`, `${process.pid}`, { flag: 'r+' });
+  const report = (usage: number, threshold: number): void =>
+    log.warning('the agent uses more memory than expected', { usage, threshold });
+  return legacy === undefined
+    ? watchUnified(directory, agentBytes, report)
+    : watchLegacy(legacy, agentBytes, report);
+}
+
+type Report = (usage: number, threshold: number) => void;
+
+function watchLegacy(directory: string, threshold: number, report: Report): Disposable {
+  const look = (): void => {
+    const usage = Number(readFileSync(`${directory}/memory.usage_in_bytes`, 'latin1'));
+    // Told when it is crossed in either direction.
+    if (usage >= threshold) report(usage, threshold);
+  };
+  return new LegacyMemoryEvent(directory, 'memory.usage_in_bytes', look, `${threshold}`);
+}
+
+/**
+ * v2 tells only of memory.high, beyond which it also slows the agent down. So that it never does
+ * for long, the mark is doubled as soon as it was reached.
+ */
+function watchUnified(directory: string, first: number, report: Report): Disposable {
+  const high = `${directory}/memory.high`;
+  let threshold = first;
+  let seen = highEvents(directory);
+  const watcher = watch(`${directory}/memory.events`, { persistent: false }, () => {
+    const events = highEvents(directory);
+    if (events === seen) return;
+    seen = events;
+    const usage = Number(readFileSync(`${directory}/memory.current`, 'latin1'));
+    report(usage, threshold);
+    while (threshold <= usage) threshold *= 2;
+    writeFileSync(high, `${threshold}`, { flag: 'r+' });
+  });
+  writeFileSync(high, `${threshold}`, { flag: 'r+' });
+  return { [Symbol.dispose]: () => watcher.close() };
+}
+
+function highEvents(directory: string): bigint {
+  return new KeyedCounts(readFileSync(`${directory}/memory.events`, 'latin1')).get('high');
+}
