@@ -11,11 +11,19 @@ import { type OpenGround, openGround } from './ground.ts';
 import { networkLimits } from './limits.ts';
 import { type Link, replaceAddress } from './rtnetlink.ts';
 import type { AdapterConfig } from './settings.ts';
-import { addressSteps, freeName, linkSteps, runSteps, type Step, undoSteps } from './steps.ts';
+import {
+  addressSteps,
+  freeName,
+  freePolicyTable,
+  linkSteps,
+  runSteps,
+  type Step,
+  undoSteps,
+} from './steps.ts';
 
 export interface PlacementRequest {
   readonly config: AdapterConfig;
-  /** Routes into the policy table, see {@link addressSteps}. */
+  /** Routes into a policy table, see {@link addressSteps}. */
   readonly lowMetric: boolean;
   /** Where it belongs; the caller's, and open until the placement is removed or abandoned. */
   readonly namespace: Fd;
@@ -34,10 +42,11 @@ export async function placeAdapter(request: PlacementRequest): Promise<Placement
   using ground = openGround(namespace, link.index);
   const moveAs = ground.atHome ? undefined : freeName(ground.socket, link.name);
   const steps = linkSteps(config, link, moveAs);
-  if (config.addresses.length > 0) steps.push(...addressSteps(config, lowMetric));
+  const policyTable = lowMetric ? freePolicyTable(ground.socket) : undefined;
+  if (config.addresses.length > 0) steps.push(...addressSteps(config, policyTable));
   try {
     runSteps(steps, ground);
-    const placement = new Placement(request, steps, ground.index);
+    const placement = new Placement(request, steps, ground.index, policyTable);
     if (config.addresses.length === 0) await placement.askForAddress(link, ground);
     return placement;
   } catch (error) {
@@ -50,12 +59,19 @@ export class Placement {
   readonly #request: PlacementRequest;
   readonly #steps: readonly Step[];
   readonly #index: number;
+  readonly #policyTable: number | undefined;
   #keeper: LeaseKeeper | undefined;
   #leaseSteps: readonly Step[] = [];
   #dns: DnsConfig = { searches: [], servers: [] };
   #lease: Lease | undefined;
 
-  constructor(request: PlacementRequest, steps: readonly Step[], index: number) {
+  constructor(
+    request: PlacementRequest,
+    steps: readonly Step[],
+    index: number,
+    policyTable: number | undefined,
+  ) {
+    this.#policyTable = policyTable;
     this.#request = request;
     this.#steps = steps;
     this.#index = index;
@@ -91,7 +107,7 @@ export class Placement {
   remove(): unknown[] {
     this.abandon();
     const { namespace } = this.#request;
-    if (this.#leaseSteps.length > 0) this.#keeper?.release(namespace);
+    if (this.#leaseSteps.length > 0) this.#keeper?.release();
     using ground = openGround(namespace, this.#index);
     return undoSteps([...this.#steps, ...this.#leaseSteps], ground);
   }
@@ -116,7 +132,7 @@ export class Placement {
   }
 
   #applyLease({ address, routes }: Lease, ground: OpenGround): void {
-    const steps = addressSteps({ addresses: [address], routes }, this.#request.lowMetric);
+    const steps = addressSteps({ addresses: [address], routes }, this.#policyTable);
     runSteps(steps, ground);
     this.#leaseSteps = steps;
   }

@@ -19,6 +19,7 @@ const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_NEWRULE = 32;
 const RTM_DELRULE = 33;
+const RTM_GETRULE = 34;
 /** Multicast group that tells of links. */
 export const RTNLGRP_LINK = 1;
 
@@ -29,6 +30,8 @@ const IFF_LOOPBACK = 0x8;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINKINFO = 18;
+const IFLA_INFO_KIND = 1;
 const IFLA_NET_NS_FD = 28;
 const IFINFO_BYTES = 16;
 const IFA_ADDRESS = 1;
@@ -51,6 +54,7 @@ const FRA_SRC = 2;
 const FRA_PRIORITY = 6;
 const FRA_TABLE = 15;
 const FR_ACT_TO_TBL = 1;
+const RULE_BYTES = 12;
 
 export interface Link {
   readonly index: number;
@@ -58,6 +62,8 @@ export interface Link {
   readonly mtu: number;
   readonly up: boolean;
   readonly loopback: boolean;
+  /** "veth", "vlan" and so on: what made it. A device has none, and nobody can make it look like one. */
+  readonly kind: string | undefined;
   /** Hardware address, six bytes for an Ethernet. */
   readonly mac: Uint8Array;
 }
@@ -98,11 +104,15 @@ function parseLink(body: Uint8Array): Link {
   const attributes = attributesOf(body, IFINFO_BYTES);
   const flags = readU32(body, 8);
   const mtu = attributes.get(IFLA_MTU);
+  const kind = attributesOf(attributes.get(IFLA_LINKINFO) ?? new Uint8Array(), 0).get(
+    IFLA_INFO_KIND,
+  );
   return {
     index: readI32(body, 4),
     name: textOf(attributes.get(IFLA_IFNAME) ?? new Uint8Array()),
     mtu: mtu === undefined ? 0 : readU32(mtu, 0),
     up: (flags & IFF_UP) !== 0,
+    kind: kind === undefined ? undefined : textOf(kind),
     loopback: (flags & IFF_LOOPBACK) !== 0,
     mac: attributes.get(IFLA_ADDRESS)?.slice() ?? new Uint8Array(),
   };
@@ -253,4 +263,18 @@ export function addRule(socket: RouteSocket, rule: Rule): void {
 
 export function removeRule(socket: RouteSocket, rule: Rule): void {
   socket.request(`remove rule for ${formatAddress(rule.source)}`, RTM_DELRULE, 0, ruleBody(rule));
+}
+
+/** Tables that rules of this priority look into, of both families. */
+export function tablesOfRules(socket: RouteSocket, priority: number): Set<number> {
+  const rules = socket.dump('list rules', RTM_GETRULE, new Uint8Array(RULE_BYTES));
+  const tables = new Set<number>();
+  for (const { body } of rules) {
+    const attributes = attributesOf(body, RULE_BYTES);
+    const [own, table] = [attributes.get(FRA_PRIORITY), attributes.get(FRA_TABLE)];
+    if (own !== undefined && table !== undefined && readU32(own, 0) === priority) {
+      tables.add(readU32(table, 0));
+    }
+  }
+  return tables;
 }

@@ -58,6 +58,7 @@ export interface AdapterConfig {
   readonly mac: Uint8Array | undefined;
   /** Empty: ask a DHCP server. */
   readonly addresses: readonly InterfaceAddress[];
+  /** Not used without addresses: a DHCP server gives its own. */
   readonly routes: readonly RouteConfig[];
   readonly searches: readonly string[];
   readonly servers: readonly string[];

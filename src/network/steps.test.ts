@@ -7,6 +7,7 @@ import type { AdapterConfig, RouteConfig } from './settings.ts';
 import {
   addressSteps,
   applyStep,
+  freePolicyTable,
   type Ground,
   linkSteps,
   runSteps,
@@ -82,12 +83,15 @@ async function lab(): Promise<Lab> {
       homeNamespace: home.namespace,
       index: link.index,
     },
-    steps: (lowMetric) => [...linkSteps(config, link, 'eth0'), ...addressSteps(config, lowMetric)],
+    steps: (lowMetric) => [
+      ...linkSteps(config, link, 'eth0'),
+      ...addressSteps(config, lowMetric ? 101 : undefined),
+    ],
   };
 }
 
 test('a gateway that is no neighbour gets one route, before the routes that need it', () => {
-  const kinds = addressSteps(config, false).flatMap((step) =>
+  const kinds = addressSteps(config).flatMap((step) =>
     step.kind === 'route' ? [step.route.gateway === undefined ? 'link' : 'via'] : [],
   );
   expect(kinds).toEqual(['via', 'link', 'via', 'via', 'link', 'via', 'link', 'via', 'link']);
@@ -151,4 +155,24 @@ test('the error of a step that is refused names it, with the words of the kernel
     /^set mtu 20 of link \d+ \(mtu less than device minimum\): EINVAL$/,
   );
   expect(home.snapshot()).toEqual(before);
+});
+
+test('a link that only has the number of ours is not taken for it', async () => {
+  const { home, inside, ground, steps } = await lab();
+  const list = steps(false);
+  runSteps(list, ground);
+  inside.ip('link', 'del', 'eth0');
+  inside.ip('link', 'add', 'eth0', 'index', `${ground.index}`, 'type', 'bridge');
+  expect(undoSteps(list, ground)).toEqual([]);
+  expect(inside.ip('-o', 'link', 'show')).toContain('eth0');
+  expect(home.ip('-o', 'link', 'show')).not.toContain('eth0');
+});
+
+test('each adapter that is not the preferred one has a table of its own', async () => {
+  const { ground, inside } = await lab();
+  expect(freePolicyTable(ground.socket)).toBe(101);
+  inside.ip('rule', 'add', 'from', '10.0.0.2', 'table', '101', 'priority', '5');
+  inside.ip('-6', 'rule', 'add', 'from', 'fd00::2', 'table', '102', 'priority', '5');
+  inside.ip('rule', 'add', 'from', '10.0.0.3', 'table', '103', 'priority', '6');
+  expect(freePolicyTable(ground.socket)).toBe(103);
 });

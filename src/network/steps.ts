@@ -21,13 +21,14 @@ import {
   removeRule,
   setLinkMtu,
   setLinkUp,
+  tablesOfRules,
 } from './rtnetlink.ts';
 import { type AdapterConfig, isOnLink } from './settings.ts';
 
 const { errno } = constants;
 
 /** Table and rule priority of policy routing: figures hosts rely on. */
-export const POLICY_TABLE = 101;
+const POLICY_TABLE = 101;
 const POLICY_PRIORITY = 5;
 
 /** Smallest MTUs, RFC 791 and RFC 8200 section 5. */
@@ -36,7 +37,7 @@ const SMALLEST_MTU = { 4: 68, 6: 1280 } as const;
 /** One change of a network namespace. A configuration is a list of these, done in order and undone in the other. */
 export type Step =
   /** From the agent's namespace into the other, where it is called `name`. */
-  | { readonly kind: 'move'; readonly name: string }
+  | { readonly kind: 'move'; readonly name: string; readonly linkKind: string | undefined }
   | { readonly kind: 'loopback' }
   | { readonly kind: 'mtu'; readonly mtu: number; readonly before: number }
   | { readonly kind: 'up' }
@@ -59,7 +60,9 @@ export interface Ground {
 /** What a link needs before it can have addresses; `moveAs`: its name in the namespace it is moved to. */
 export function linkSteps(config: AdapterConfig, link: Link, moveAs: string | undefined): Step[] {
   const steps: Step[] = [];
-  if (moveAs !== undefined) steps.push({ kind: 'move', name: moveAs });
+  if (moveAs !== undefined) {
+    steps.push({ kind: 'move', name: moveAs, linkKind: link.kind });
+  }
   steps.push({ kind: 'loopback' });
   if (config.encapOverhead > 0) {
     steps.push({ kind: 'mtu', mtu: reducedMtu(config, link.mtu), before: link.mtu });
@@ -83,12 +86,21 @@ function reducedMtu({ addresses, encapOverhead }: AdapterConfig, mtu: number): n
 
 type Addressing = Pick<AdapterConfig, 'addresses' | 'routes'>;
 
+/** The table for an adapter that is not the preferred one: hosts know the first, a third adapter needs another. */
+export function freePolicyTable(socket: RouteSocket): number {
+  const taken = tablesOfRules(socket, POLICY_PRIORITY);
+  let table = POLICY_TABLE;
+  while (taken.has(table)) table++;
+  return table;
+}
+
 /**
- * Addresses, rules and routes. With `lowMetric` the routes go to a table of their own, which holds
- * for packets that come from the adapter's addresses.
+ * Addresses, rules and routes. With a `policyTable` the routes go there, and it holds for packets
+ * that come from the adapter's addresses.
  */
-export function addressSteps({ addresses, routes }: Addressing, lowMetric: boolean): Step[] {
-  const table = lowMetric ? POLICY_TABLE : MAIN_TABLE;
+export function addressSteps({ addresses, routes }: Addressing, policyTable?: number): Step[] {
+  const lowMetric = policyTable !== undefined;
+  const table = policyTable ?? MAIN_TABLE;
   const steps: Step[] = [];
   for (const entry of addresses) {
     steps.push({ kind: 'address', entry });
@@ -187,6 +199,9 @@ function revert(step: Step, ground: Ground): void {
   const { socket, index } = ground;
   switch (step.kind) {
     case 'move': {
+      // A container may have sent the link away and made another under its number.
+      const link = findLink(socket, index);
+      if (link?.kind !== step.linkKind) throw new OsError(`get link ${index}`, errno.ENODEV);
       const name = freeName(ground.home, step.name);
       moveLink(socket, index, ground.homeNamespace.raw, name);
       ground.index = indexOf(ground.home, name);

@@ -201,10 +201,10 @@ test('a gateway outside the subnet is reached over a route of its own and keeps 
     await s.killAndDelete('far', init);
   }));
 
-test('policy routing: what comes from the second adapter goes out through it', () =>
+test('policy routing: what comes from a further adapter goes out through it', () =>
   withVmbus(async (s) => {
     const pid = await createNetworked(s, 'policy', NAMESPACE);
-    for (const [index, subnet] of ['10.9.1', '10.9.2'].entries()) {
+    for (const [index, subnet] of ['10.9.1', '10.9.2', '10.9.3'].entries()) {
       const nic = await plug(s, `eth${index}`);
       await modifyNetwork(s, 'Add', {
         NamespaceID: NAMESPACE,
@@ -219,8 +219,10 @@ test('policy routing: what comes from the second adapter goes out through it', (
     expect(rules).toContainEqual(
       expect.objectContaining({ priority: 5, src: '10.9.2.2', table: '101' }),
     );
-    const [route] = await ip(s, pid, 'route get 198.51.100.1 from 10.9.2.2');
-    expect(route).toMatchObject({ gateway: '10.9.2.1', dev: 'eth1' });
+    for (const number of [2, 3]) {
+      const [route] = await ip(s, pid, `route get 198.51.100.1 from 10.9.${number}.2`);
+      expect(route).toMatchObject({ gateway: `10.9.${number}.1`, dev: `eth${number - 1}` });
+    }
     await s.delete('policy');
   }));
 

@@ -1,5 +1,4 @@
 import type { Logger } from '../../log/logger.ts';
-import type { Fd } from '../../os/fd.ts';
 import { formatAddress } from '../address.ts';
 import { DhcpExchange, type DhcpLink } from './client.ts';
 import type { Lease } from './lease.ts';
@@ -58,10 +57,10 @@ export class LeaseKeeper {
     this.#end.abort();
   }
 
-  /** Tells the server that the address is free; best effort, as in the protocol. `namespace`: where the link is now. */
-  release(namespace: Fd): void {
+  /** Tells the server that the address is free; best effort, as in the protocol. */
+  release(): void {
     try {
-      using exchange = new DhcpExchange({ ...this.#link, namespace });
+      using exchange = new DhcpExchange(this.#link);
       exchange.release(this.#lease);
     } catch (error) {
       this.#log.debug('address not given back to the DHCP server', { error: String(error) });
