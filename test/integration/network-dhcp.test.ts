@@ -129,3 +129,34 @@ test('a wait for a DHCP server ends with the removal of its adapter, and with it
     await s.delete('wait');
     expect(await second).toContain('the container has ended');
   }));
+
+test('a container that ends while its create waits for a DHCP server gives the adapter back', () =>
+  withVmbus(async (s) => {
+    const nic = await plug(s, 'eth0');
+    await modifyNetwork(s, 'Add', { NamespaceID: NAMESPACE, ID: nic.id });
+    const created = createNetworked(s, 'dies', NAMESPACE).catch((error: unknown) => String(error));
+    while ((await linkNames(s, 'agent')).includes('eth0'));
+    // The agent has a pid namespace of its own: there is no other.
+    await s.uvmSh("kill -9 $(grep -l 'runc:\\[2:INIT' /proc/[0-9]*/comm | cut -d/ -f3)");
+    expect(await created).toContain('the container has ended');
+    expect(await linkNames(s, 'agent')).toEqual(['eth0', 'lo', 'p-eth0']);
+    await modifyNetwork(s, 'Remove', { NamespaceID: NAMESPACE, ID: nic.id });
+    await createNetworked(s, 'dies', NAMESPACE);
+    await s.delete('dies');
+  }));
+
+test('a server that starts late is found', () =>
+  withVmbus(async (s) => {
+    const nic = await plug(s, 'eth0', ['10.9.0.1/24']);
+    const pid = await createNetworked(s, 'late', NAMESPACE);
+    const added = modifyNetwork(s, 'Add', { NamespaceID: NAMESPACE, ID: nic.id });
+    while (!(await linkNames(s, pid)).includes('eth0'));
+    const stop = await serveDhcp(s, nic.peer, {
+      range: ['10.9.0.20', '10.9.0.20'],
+      leaseSeconds: 600,
+    });
+    await added;
+    expect(await addressesOf(s, pid, 'eth0')).toEqual(['10.9.0.20/24']);
+    await s.delete('late');
+    await stop();
+  }));
