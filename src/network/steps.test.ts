@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { PrivateNetwork } from '../../test/support/private-network.ts';
 import { RouteSocket } from '../os/netlink.ts';
 import { parseAddress, prefixOf } from './address.ts';
@@ -14,6 +14,9 @@ import {
   type Step,
   undoSteps,
 } from './steps.ts';
+
+// Namespaces and their programs are slow to make on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const address = (text: string) => {
   const parsed = parseAddress(text);
@@ -100,9 +103,7 @@ test('a gateway that is no neighbour gets one route, before the routes that need
 test.each([
   false,
   true,
-])('a fault at any step leaves both namespaces as they were (low metric: %s)', {
-  timeout: 60_000,
-}, async (lowMetric) => {
+])('a fault at any step leaves both namespaces as they were (low metric: %s)', async (lowMetric) => {
   const { home, inside, ground, steps } = await lab();
   const list = steps(lowMetric);
   const before = [home.snapshot(), inside.snapshot()];
@@ -118,9 +119,7 @@ test.each([
   expect(list.length).toBeGreaterThan(14);
 });
 
-test('all steps together can be taken, undone, and taken again, a hundred times', {
-  timeout: 60_000,
-}, async () => {
+test('all steps together can be taken, undone, and taken again, a hundred times', async () => {
   const { home, inside, ground, steps } = await lab();
   const before = [home.snapshot(), inside.snapshot()];
   for (let round = 0; round < 100; round++) {

@@ -1,8 +1,11 @@
 import { readlinkSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { PrivateNetwork } from '../../test/support/private-network.ts';
 import { openNetworkNamespace, RouteSocket, socketIn } from './netlink.ts';
 import { attributesOf, frame, MessageWriter, messagesOf, textOf } from './netlink-message.ts';
+
+// Namespaces and their programs are slow to make on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;

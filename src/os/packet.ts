@@ -40,9 +40,10 @@ export class DhcpSocket implements Disposable {
     stack.move();
   }
 
-  /** One IP packet to the link address of a neighbour. Throws OsError. */
+  /** One IP packet to the link address of a neighbour; lost when the link is down. Throws OsError. */
   send(packet: Uint8Array, receiver: Uint8Array): void {
-    check('sendto', native().packetSend(this.#fd.raw, packet, this.#index, receiver));
+    const result = native().packetSend(this.#fd.raw, packet, this.#index, receiver);
+    if (result !== -errno.ENETDOWN) check('sendto', result);
   }
 
   #drain(receive: (packet: Uint8Array, sender: Uint8Array) => void): void {
@@ -50,8 +51,12 @@ export class DhcpSocket implements Disposable {
       const packet = new Uint8Array(LARGEST_PACKET);
       const sender = new Uint8Array(6);
       const length = native().packetReceive(this.#fd.raw, packet, sender);
-      // ENETDOWN is told once, when the link goes down: whoever waits for an answer has a deadline.
-      if (length === -errno.EAGAIN || length === -errno.ENETDOWN) return;
+      if (length === -errno.EAGAIN) return;
+      if (length === -errno.ENETDOWN) {
+        // Told once, when the link goes down, and a poll stops at an error: it may come up again.
+        this.#poll.resume();
+        return;
+      }
       check('recvfrom', length);
       if (length <= LARGEST_PACKET) receive(packet.subarray(0, length), sender);
     }
