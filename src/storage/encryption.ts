@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { AgentError } from '../errors.ts';
-import { DeviceMapper } from '../os/device-mapper.ts';
-import { mappedDeviceStep } from './mapped-device.ts';
+import { mappedDeviceStep, openMapper } from './mapped-device.ts';
 import type { Step } from './steps.ts';
 import type { StorageWorld } from './world.ts';
 
@@ -36,7 +35,7 @@ export function encryptionSteps(
       name: 'format the disk for integrity tags',
       run: async () => {
         await overwrite(device.get());
-        state.sectors = await formatIntegrity(`${name}_format`, device.get());
+        state.sectors = await formatIntegrity(`${name}_format`, device.get(), world);
       },
     },
     mappedDeviceStep(
@@ -83,8 +82,8 @@ function integrityTarget(device: string, sectors: bigint) {
  * dm-integrity formats a device whose first block is zero when a table is loaded; how many sectors
  * there are above it is in the target's status.
  */
-async function formatIntegrity(name: string, device: string): Promise<bigint> {
-  using mapper = new DeviceMapper();
+async function formatIntegrity(name: string, device: string, world: StorageWorld): Promise<bigint> {
+  using mapper = await openMapper(world);
   await mapper.create(name, [integrityTarget(device, FORMAT_SECTORS)], { readOnly: false });
   try {
     const [status = ''] = await mapper.status(name);

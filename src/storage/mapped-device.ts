@@ -7,18 +7,22 @@ import { untilFound } from './devices/appearance.ts';
 import type { Step } from './steps.ts';
 import type { StorageWorld } from './world.ts';
 
-function openMapper(): DeviceMapper {
+/** Its node is there once its module is; nothing loads that when the node is missing. */
+export async function openMapper(world: StorageWorld): Promise<DeviceMapper> {
   try {
     return new DeviceMapper();
   } catch (error) {
-    for (const code of ['ENOENT', 'ENODEV', 'ENXIO']) {
-      if (!hasCode(error, code)) continue;
-      throw new AgentError('not-supported', 'the kernel of this VM has no device mapper', {
-        operation: 'device mapper',
-        cause: error,
-      });
-    }
-    throw error;
+    if (!hasCode(error, 'ENOENT')) throw error;
+  }
+  try {
+    await world.runTool('modprobe', ['dm-mod']);
+    return new DeviceMapper();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new AgentError('not-supported', `this VM has no device mapper: ${reason}`, {
+      operation: 'device mapper',
+      cause,
+    });
   }
 }
 
@@ -39,7 +43,7 @@ export function mappedDeviceStep(options: MappedDeviceOptions, world: StorageWor
     name: `make the device ${name}`,
     run: async () => {
       const { target, key } = await options.target();
-      using mapper = openMapper();
+      using mapper = await openMapper(world);
       try {
         const secret = key === undefined ? {} : { key };
         const device = await mapper.create(name, [target], { readOnly, ...secret });
@@ -60,7 +64,7 @@ export function mappedDeviceStep(options: MappedDeviceOptions, world: StorageWor
  * says when.
  */
 async function removeMapped(name: string, path: string, world: StorageWorld): Promise<void> {
-  using mapper = openMapper();
+  using mapper = await openMapper(world);
   try {
     if ((await mapper.remove(name)) === 'removed') return;
   } catch (error) {

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { hasCode } from '../../os/errors.ts';
 import { badValue } from '../host-path.ts';
@@ -70,7 +70,8 @@ export class SysfsResolver implements DeviceResolver {
     const device = this.#machine.findScsiDevice(controller, lun);
     if (device === undefined) return;
     try {
-      await writeFile(`${device}/delete`, '1\n', { flag: 'r+' });
+      // Such a file can be opened for writing only, and not be made or cut.
+      await writeFile(`${device}/delete`, '1\n', { flag: constants.O_WRONLY });
     } catch (error) {
       if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENODEV')) throw error;
     }

@@ -1,0 +1,237 @@
+/**
+ * Storage that needs a kernel and devices of its own: device mapper, hot-added disks, shares. They run
+ * in the VM alone: other machines' kernels may have none of it, and their devices are not ours.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { NULL_CONTAINER, RAW, RawFailure } from '../support/raw-client.ts';
+import { appendVerity } from '../support/storage/verity-tree.ts';
+import { type Session, testVm, withSession } from '../support/suite.ts';
+import { VmDevices } from '../support/vm-devices.ts';
+
+const MIB = 1024 * 1024;
+const MOUNT = '/run/mounts/scsi/m0';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'gcs-vm-storage-'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+function vm(): string {
+  if (testVm === undefined) throw new Error('these tests need a VM');
+  return testVm;
+}
+
+function image(size: number): string {
+  const file = join(directory, `image${Math.random().toString(36).slice(2)}`);
+  writeFileSync(file, '');
+  truncateSync(file, size);
+  return file;
+}
+
+const CONTENT = 'a marker that is easily found'.repeat(1000);
+
+/** An ext4 image with one large file. */
+function ext4(size = 8 * MIB): string {
+  const source = join(directory, 'source');
+  mkdirSync(source, { recursive: true });
+  writeFileSync(join(source, 'file'), CONTENT);
+  const file = image(size);
+  execFileSync('mkfs.ext4', ['-q', '-F', '-b', '4096', '-d', source, file]);
+  return file;
+}
+
+async function modify(session: Session, type: string, request: string, settings: object) {
+  const body = { RequestType: request, ResourceType: type, Settings: settings };
+  await session.call(RAW.modifySettings, { ContainerId: NULL_CONTAINER, Request: body });
+}
+
+const add = (session: Session, type: string, settings: object) =>
+  modify(session, type, 'Add', settings);
+const remove = (session: Session, type: string, settings: object) =>
+  modify(session, type, 'Remove', settings);
+
+async function failureOf(action: Promise<unknown>): Promise<string> {
+  const error = await action.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(RawFailure);
+  return (error as RawFailure).message;
+}
+
+/** Nothing of the device mapper and nothing mounted is left. */
+async function expectClean(session: Session): Promise<void> {
+  const left = await session.uvmSh(
+    'ls /sys/block | grep ^dm- ; grep /run/mounts /proc/mounts; ls /run/mounts 2>/dev/null; true',
+  );
+  expect(left).toBe('');
+}
+
+function withDevices(body: (session: Session, devices: VmDevices) => Promise<void>): Promise<void> {
+  return withSession(async (session) => {
+    await using devices = await VmDevices.open(vm());
+    await body(session, devices);
+    await expectClean(session);
+  });
+}
+
+describe('disks', () => {
+  test('a disk that is attached after it was asked for; unplugged and detached', () =>
+    withDevices(async (session, devices) => {
+      const bus = await devices.scsiController();
+      const settings = { MountPath: MOUNT, Controller: 0, Lun: 3, ReadOnly: true };
+      const added = add(session, 'MappedVirtualDisk', settings);
+      const disk = await devices.scsiDisk(bus, 3, ext4());
+      await added;
+      expect(await session.uvmSh(`cat ${MOUNT}/file`)).toBe(CONTENT);
+      const address = { Controller: 0, Lun: 3 };
+      expect(await failureOf(remove(session, 'SCSIDevice', address))).toMatch(/in use at/);
+      await remove(session, 'MappedVirtualDisk', settings);
+      await remove(session, 'SCSIDevice', address);
+      expect(await session.uvmSh('ls /sys/bus/scsi/devices | grep :3$; true')).toBe('');
+      await remove(session, 'SCSIDevice', address);
+      await devices.detach(disk);
+    }));
+
+  test('a virtio-blk disk by its serial number', () =>
+    withDevices(async (session, devices) => {
+      await devices.virtioBlk('gcs-1-7', ext4());
+      const settings = { MountPath: MOUNT, Controller: 1, Lun: 7 };
+      await add(session, 'MappedVirtualDisk', settings);
+      expect(await session.uvmSh(`cat ${MOUNT}/file`)).toBe(CONTENT);
+      await remove(session, 'MappedVirtualDisk', settings);
+    }));
+
+  test('a disk that does not come is named after five seconds', () =>
+    withDevices(async (session) => {
+      const settings = { MountPath: MOUNT, Controller: 2, Lun: 9 };
+      const text = await failureOf(add(session, 'MappedVirtualDisk', settings));
+      expect(text).toContain('disk 9 of SCSI controller 2 did not appear within 5000 ms');
+    }));
+});
+
+describe('dm-verity', () => {
+  test('blocks are checked: a wrong root digest is refused, a changed block is an I/O error', () =>
+    withDevices(async (session, devices) => {
+      const file = ext4();
+      const rootDigest = appendVerity(file);
+      // A block of the file's content, found by what it holds.
+      const at = readFileSync(file).indexOf('a marker that is easily found') + 5 * 4096;
+      const bus = await devices.scsiController();
+      const good = await devices.scsiDisk(bus, 1, file, true);
+      const settings = {
+        MountPath: MOUNT,
+        Controller: 0,
+        Lun: 1,
+        ReadOnly: true,
+        VerityInfo: { RootDigest: rootDigest },
+      };
+      await add(session, 'MappedVirtualDisk', settings);
+      expect(await session.uvmSh(`cat ${MOUNT}/file`)).toBe(CONTENT);
+      expect(await session.uvmSh('cat /sys/block/dm-0/dm/name')).toContain('dm-verity-scsi');
+      await remove(session, 'MappedVirtualDisk', settings);
+      await expectClean(session);
+
+      const wrong = { ...settings, VerityInfo: { RootDigest: '00'.repeat(32) } };
+      const text = await failureOf(add(session, 'MappedVirtualDisk', wrong));
+      expect(text).toContain('VerityInfo.RootDigest');
+      await expectClean(session);
+      await remove(session, 'SCSIDevice', { Controller: 0, Lun: 1 });
+      await devices.detach(good);
+
+      const fd = openSync(file, 'r+');
+      writeSync(fd, 'X', at);
+      closeSync(fd);
+      await devices.scsiDisk(bus, 2, file, true);
+      const corrupt = { ...settings, Lun: 2 };
+      await add(session, 'MappedVirtualDisk', corrupt);
+      const read = session.uvmSh(`cat ${MOUNT}/file >/dev/null`);
+      await expect(read).rejects.toThrow(/I\/O error|Input\/output error/);
+      await remove(session, 'MappedVirtualDisk', corrupt);
+      await remove(session, 'SCSIDevice', { Controller: 0, Lun: 2 });
+    }));
+});
+
+describe('encryption', () => {
+  test.each(['ext4', 'xfs'])('%s: written and read in the VM, unreadable outside', (fileSystem) =>
+    withDevices(async (session, devices) => {
+      const file = image(512 * MIB);
+      const bus = await devices.scsiController();
+      await devices.scsiDisk(bus, 5, file);
+      const settings = {
+        MountPath: MOUNT,
+        Controller: 0,
+        Lun: 5,
+        Encrypted: true,
+        EnsureFilesystem: true,
+        Filesystem: fileSystem,
+      };
+      await add(session, 'MappedVirtualDisk', settings);
+      const marker = 'nobody outside may read this';
+      const written = await session.uvmSh(
+        `i=0; while [ $i -lt 2000 ]; do echo '${marker}'; i=$((i+1)); done >${MOUNT}/secret; sync;
+         echo 3 >/proc/sys/vm/drop_caches; sort -u ${MOUNT}/secret; grep ${MOUNT} /proc/mounts`,
+      );
+      expect(written).toContain(marker);
+      expect(written).toContain(fileSystem);
+      // The table does not tell the key.
+      await remove(session, 'MappedVirtualDisk', settings);
+      await expectClean(session);
+      expect(readFileSync(file).includes(marker)).toBe(false);
+      // What was changed outside is noticed: nothing of it is a file system any more.
+      await remove(session, 'SCSIDevice', { Controller: 0, Lun: 5 });
+    }));
+});
+
+describe('shares', () => {
+  test('a directory of the host over virtiofs, by its tag', () =>
+    withDevices(async (session, devices) => {
+      const shared = join(directory, 'shared');
+      mkdirSync(shared);
+      writeFileSync(join(shared, 'file'), 'from the host');
+      const socket = join(directory, 'fs');
+      const program = ['/usr/lib/qemu/virtiofsd', '/usr/libexec/virtiofsd'].find(existsSync);
+      if (program === undefined) throw new Error('virtiofsd is missing: qemu-system-common');
+      const options = ['--socket-path', socket, '-o', `source=${shared}`, '-o', 'sandbox=chroot'];
+      const server = spawn(program, options, { stdio: ['ignore', 'ignore', 'pipe'] });
+      try {
+        for await (const text of server.stderr) if (String(text).includes('Waiting')) break;
+        const device = await devices.virtiofs('host-files', socket);
+        const settings = { MountPath: MOUNT, Tag: 'host-files' };
+        await add(session, 'MappedDirectory', settings);
+        expect(await session.uvmSh(`cat ${MOUNT}/file; echo back >${MOUNT}/other`)).toBe(
+          'from the host',
+        );
+        expect(readFileSync(join(shared, 'other'), 'utf8')).toBe('back\n');
+        await remove(session, 'MappedDirectory', settings);
+        await add(session, 'MappedDirectory', { ...settings, ReadOnly: true });
+        await expect(session.uvmSh(`echo x >${MOUNT}/third`)).rejects.toThrow('Read-only');
+        await remove(session, 'MappedDirectory', settings);
+        const missing = await failureOf(
+          add(session, 'MappedDirectory', { ...settings, Tag: 'nobody' }),
+        );
+        expect(missing).toContain('virtiofs');
+        await devices.detach(device);
+      } finally {
+        server.kill();
+        if (server.exitCode === null) await once(server, 'exit');
+      }
+    }));
+});
