@@ -5,6 +5,7 @@ import type { ContainerId, Runtime, RuntimeContainer } from '../runtime/runtime.
 import { writeBundle } from '../spec/bundle.ts';
 import { type ContainerPlan, type PlannedFile, planContainer } from '../spec/plan.ts';
 import { parseSpec } from '../spec/validate.ts';
+import type { BundleClaims } from './bundle-claims.ts';
 import { Container } from './container.ts';
 import { joinNetwork, networkOf } from './container-network.ts';
 import { checkHostDirectory, removeHostDirectory } from './host-directory.ts';
@@ -21,6 +22,7 @@ export interface CreateContext {
   streams: StreamFactory;
   namespaces: Namespaces;
   pods: Pods;
+  claims: BundleClaims;
   logger: Logger;
   onExit: (exit: ContainerExit) => void;
   /** Aborted: what has been made is undone. */
@@ -40,6 +42,7 @@ export async function createContainer(
       ? undefined
       : checkHostDirectory(request.scratchDir, 'ScratchDirPath');
   const spec = parseSpec(request.spec);
+  context.claims.claim(id, bundle, scratch);
   const network = networkOf(id, spec, context.namespaces);
   const plan = await planContainer(spec, {
     id,

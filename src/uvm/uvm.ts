@@ -9,6 +9,7 @@ import type { OciLinuxResources, OciProcess } from '../spec/oci.ts';
 import type { DrainPolicy, StdioPorts } from '../stdio/stdio.ts';
 import { isAtOrBelow } from '../storage/host-path.ts';
 import type { Transport } from '../vsock/transport.ts';
+import { BundleClaims } from './bundle-claims.ts';
 import type { Container } from './container.ts';
 import { createContainer } from './create.ts';
 import { describeUvm } from './describe.ts';
@@ -55,6 +56,7 @@ export class Uvm implements UvmOperations {
   /** Aborted when the agent ends: from then on nothing new is made. */
   readonly #end = new AbortController();
   readonly #pods = new Pods();
+  readonly #claims = new BundleClaims();
   readonly #processes: UvmProcesses;
   readonly #exits = new ExitEvents();
   readonly resources: Resources;
@@ -103,11 +105,15 @@ export class Uvm implements UvmOperations {
         streams: this.#streams,
         namespaces: this.network,
         pods: this.#pods,
+        claims: this.#claims,
         logger,
         onExit: (exit) => this.#exits.emit(exit),
         signal: this.#end.signal,
       });
       this.#containers.set(id, container);
+    } catch (error) {
+      this.#claims.release(id);
+      throw error;
     } finally {
       this.#creating.delete(id);
       finished.resolve();
@@ -179,6 +185,7 @@ export class Uvm implements UvmOperations {
     const container = this.#container(id);
     await container.delete();
     this.#containers.delete(id);
+    this.#claims.release(id);
   }
 
   async refreshPodsLimit(): Promise<void> {
