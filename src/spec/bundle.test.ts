@@ -61,9 +61,19 @@ describe('writing a bundle', () => {
     const bundle = join(directory, 'bundle');
     mkdirSync(bundle);
     symlinkSync(victim, join(bundle, 'config.json'));
-    writeBundle(bundle, {});
+    writeBundle(bundle, {}, [], { mayReplace: true });
     expect(readFileSync(victim, 'utf8')).toBe('untouched');
     expect(readFileSync(join(bundle, 'config.json'), 'utf8')).toBe('{}');
+  });
+
+  test('a file that is there already stays as it is unless it may be replaced', () => {
+    const hosts = { path: join(directory, 'hosts'), content: 'ours' };
+    writeFileSync(hosts.path, 'precious');
+    expect(() => writeBundle(directory, {}, [hosts])).toThrow(
+      expect.objectContaining({ code: 'invalid-argument', field: 'OciBundlePath' }),
+    );
+    expect(readFileSync(hosts.path, 'utf8')).toBe('precious');
+    expect(readdirSync(directory)).toEqual(['hosts']);
   });
 });
 
@@ -121,7 +131,7 @@ describe('undoing a bundle', () => {
     const bundle = join(directory, 'new');
     const twice = { path: join(bundle, 'hosts'), content: 'x' };
     expect(() => writeBundle(bundle, {}, [twice, twice])).toThrow(
-      expect.objectContaining({ code: 'EEXIST' }),
+      expect.objectContaining({ code: 'invalid-argument' }),
     );
     expect(existsSync(bundle)).toBe(false);
   });
@@ -129,7 +139,9 @@ describe('undoing a bundle', () => {
   test('a target that cannot be replaced leaves no half-written file', () => {
     mkdirSync(join(directory, 'config.json'));
     chmodSync(join(directory, 'config.json'), 0o755);
-    expect(() => writeBundle(directory, {})).toThrow(expect.objectContaining({ code: 'EISDIR' }));
+    expect(() => writeBundle(directory, {}, [], { mayReplace: true })).toThrow(
+      expect.objectContaining({ code: 'EISDIR' }),
+    );
     expect(readdirSync(directory)).toEqual(['config.json']);
   });
 });

@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path/posix';
+import { AgentError } from '../errors.ts';
 import { stringifyJson } from '../json.ts';
 import { hasCode } from '../os/errors.ts';
 import type { OciSpec } from './oci.ts';
@@ -31,6 +32,10 @@ export interface WrittenBundle {
  * files (0644, for the container's users). Each file appears whole or not at all. On failure
  * everything is undone before the error is thrown; errors are Node's own.
  *
+ * A file that is there already is replaced only with `mayReplace`, in a directory that holds
+ * nothing but containers. Anywhere else (a host may name /etc) it is AgentError
+ * 'invalid-argument', and stays as it is.
+ *
  * Synchronous: bundles lie on the guest's tmpfs, where each of these calls takes a few
  * microseconds and a trip through the thread pool, waking two threads, many times that.
  */
@@ -38,6 +43,7 @@ export function writeBundle(
   bundle: string,
   spec: OciSpec,
   files: readonly PlannedFile[] = [],
+  options: { mayReplace?: boolean } = {},
 ): WrittenBundle {
   const written: string[] = [];
   const made: string[] = [];
@@ -49,9 +55,18 @@ export function writeBundle(
     makeDirectories(bundle, made);
     // In a directory that was just made for root alone there is nothing to replace, and nobody to
     // read half a file.
-    const write = made.includes(bundle) ? writeNew : replace;
+    const write = options.mayReplace === true && !made.includes(bundle) ? replace : writeNew;
     const add = (file: PlannedFile, mode: number): void => {
-      write(file, mode);
+      try {
+        write(file, mode);
+      } catch (error) {
+        if (!hasCode(error, 'EEXIST')) throw error;
+        throw new AgentError(
+          'invalid-argument',
+          `OciBundlePath: ${file.path} is there already and is not the agent's to replace`,
+          { field: 'OciBundlePath', cause: error },
+        );
+      }
       written.push(file.path);
     };
     add({ path: join(bundle, 'config.json'), content: stringifyJson(spec) }, 0o600);

@@ -8,7 +8,7 @@ import { parseSpec } from '../spec/validate.ts';
 import type { BundleClaims } from './bundle-claims.ts';
 import { Container } from './container.ts';
 import { joinNetwork, networkOf } from './container-network.ts';
-import { checkHostDirectory, removeHostDirectory } from './host-directory.ts';
+import { checkHostDirectory, holdsContainersOnly, removeHostDirectory } from './host-directory.ts';
 import type { Namespaces } from './namespaces.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
 import type { ContainerExit, CreateContainerRequest } from './operations.ts';
@@ -54,7 +54,9 @@ export async function createContainer(
   });
   // Those of a sandbox are its pod's, in a directory that is still to be made.
   const files = plan.kind.kind === 'sandbox' ? [] : plan.files;
-  const written = writeBundle(bundle, plan.spec, files);
+  const written = writeBundle(bundle, plan.spec, files, {
+    mayReplace: holdsContainersOnly(bundle),
+  });
   const removeBundle = async (): Promise<void> => {
     written.undo();
     await remove(bundle, written.madeDirectory, logger);

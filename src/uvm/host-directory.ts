@@ -30,6 +30,20 @@ export function mountsBelow(directory: string): string[] {
     .filter((point) => point === directory || point.startsWith(`${directory}/`));
 }
 
+/** Is it, links followed, below one of the roots that hold nothing but container state? */
+export function holdsContainersOnly(directory: string): boolean {
+  try {
+    return isBelowRoots(realpathSync(directory));
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+function isBelowRoots(real: string): boolean {
+  return REMOVABLE_ROOTS.some((root) => real.startsWith(root));
+}
+
 export type RemoveOutcome = 'removed' | 'absent' | { kept: string };
 
 /**
@@ -49,8 +63,7 @@ export async function removeHostDirectory(
     if (hasCode(error, 'ENOENT')) return 'absent';
     throw error;
   }
-  const below = REMOVABLE_ROOTS.some((root) => real.startsWith(root));
-  if (!options.madeByUs && !below) {
+  if (!options.madeByUs && !isBelowRoots(real)) {
     return { kept: `was there before and is not below ${REMOVABLE_ROOTS.join(', ')}` };
   }
   const mounts = mountsBelow(real);

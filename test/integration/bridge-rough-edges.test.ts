@@ -293,6 +293,28 @@ test.each([
     await works(s);
   }));
 
+test('a bundle path among the files of the machine: refused by name, nothing replaced or removed', () =>
+  withSession(async (s) => {
+    // A directory with files a container has of its own too, as /etc has them.
+    const made = await s.uvmSh(
+      'd=$(mktemp -d) && cd $d && for f in hosts hostname resolv.conf config.json; do echo precious >$f; done; echo $d',
+    );
+    const directory = made.trim();
+    for (const path of [directory, `${directory}/`, '/etc', '/', '/run/gcs/c/../../../etc']) {
+      const config = {
+        SchemaVersion: { Major: 2, Minor: 1 },
+        OciBundlePath: path,
+        OciSpecification: spec({ args: ['true'] }),
+      };
+      const body = { ContainerId: 'hostile', ContainerConfig: JSON.stringify(config) };
+      const refused = await failure(s.call(RAW.create, body));
+      expect(refused.hresult, path).not.toBe('0x0');
+    }
+    expect(await s.uvmSh(`cd ${directory} && ls -A && cat *; rm -r ${directory}`)).toBe(
+      `config.json\nhostname\nhosts\nresolv.conf\n${'precious\n'.repeat(4)}`,
+    );
+  }));
+
 test('pids are not recycled under a host: a signal to an ended exec never reaches another', () =>
   withSession(async (s) => {
     await s.create('reuse', { args: ['sleep', '1000'] });

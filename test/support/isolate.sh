@@ -91,6 +91,9 @@ inside() {
             fi
         done
     mount -t tmpfs -o mode=755 tmpfs /run
+    # What an agent is made to do to the machine's own files must fail: only /tmp can be written.
+    mount --bind /tmp /tmp
+    mount -o remount,bind,ro /
     # A sysfs of this network namespace, with the hierarchies put back on it.
     mkdir /run/hierarchies
     mount --move /sys/fs/cgroup /run/hierarchies
