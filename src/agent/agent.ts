@@ -39,8 +39,11 @@ function readSettings(args: readonly string[]): Settings | 'help' {
     );
   }
   if (!flags.v4) throw new UsageError('-v4=false: this agent speaks no other protocol than v4');
-  const text = flags['use-inouterr'] ? 'stdio' : flags.transport;
-  return { flags, transport: parseTransport(text) };
+  return { flags, transport: parseTransport(transportName(flags)) };
+}
+
+function transportName(flags: AgentFlags): string {
+  return flags['use-inouterr'] ? 'stdio' : flags.transport;
 }
 
 /** Runs the agent until it is told to end; resolves with its exit code. Never rejects. */
@@ -79,7 +82,11 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
   const end = new AbortController();
   stopOnSignals(end, log);
   watchForFaults(log);
-  log.info('agent starts', { version: agentVersion, pid: process.pid, transport: flags.transport });
+  log.info('agent starts', {
+    version: agentVersion,
+    pid: process.pid,
+    transport: transportName(flags),
+  });
   using init = InitChannel.fromEnvironment();
   setCorePattern({ pattern: flags['core-dump-location'], ownMachine: init !== undefined }, log);
   using reaper = Reaper.start();

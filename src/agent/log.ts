@@ -3,7 +3,7 @@ import { parseLogLevel } from '../log/levels.ts';
 import type { AgentFlags } from './flags.ts';
 import { FlagError } from './go-flags.ts';
 
-/** The log that the flags ask for. Throws FlagError, or what open(2) says about the file. */
+/** The log that the flags ask for. Throws FlagError, also for a file that cannot be opened. */
 export function openLog(flags: AgentFlags): RootLogger {
   const level = parseLogLevel(flags.loglevel);
   if (level === undefined) {
@@ -15,10 +15,11 @@ export function openLog(flags: AgentFlags): RootLogger {
   if (format !== 'text' && format !== 'json') {
     throw new FlagError(`-log-format: ${JSON.stringify(format)} is neither text nor json`);
   }
-  return createLogger({
-    format,
-    level,
-    to: flags.logfile === '' ? { fd: 2 } : { file: flags.logfile },
-    scrub: flags['scrub-logs'],
-  });
+  const to = flags.logfile === '' ? { fd: 2 } : { file: flags.logfile };
+  try {
+    return createLogger({ format, level, to, scrub: flags['scrub-logs'] });
+  } catch (error) {
+    if (flags.logfile === '') throw error;
+    throw new FlagError(`-logfile: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
