@@ -137,18 +137,28 @@ async function watchAgent({ agentBytes, log }: MachineMemoryOptions): Promise<Di
 
 type Report = (usage: number, threshold: number) => void;
 
-function watchLegacy(directory: string, threshold: number, report: Report): Disposable {
+/** Each mark that was reached is doubled: the log gets a line for each doubling, not one for each byte beyond. */
+function watchLegacy(directory: string, first: number, report: Report): Disposable {
+  let threshold = first;
+  let event: LegacyMemoryEvent;
   const look = (): void => {
     const usage = Number(readFileSync(`${directory}/memory.usage_in_bytes`, 'latin1'));
     // Told when it is crossed in either direction.
-    if (usage >= threshold) report(usage, threshold);
+    if (usage < threshold) return;
+    report(usage, threshold);
+    threshold = beyond(threshold, usage);
+    event[Symbol.dispose]();
+    event = begin();
   };
-  return new LegacyMemoryEvent(directory, 'memory.usage_in_bytes', look, `${threshold}`);
+  const begin = (): LegacyMemoryEvent =>
+    new LegacyMemoryEvent(directory, 'memory.usage_in_bytes', look, `${threshold}`);
+  event = begin();
+  return { [Symbol.dispose]: () => event[Symbol.dispose]() };
 }
 
 /**
- * v2 tells only of memory.high, beyond which it also slows the agent down. So that it never does
- * for long, the mark is doubled as soon as it was reached.
+ * v2 tells only of memory.high, and there the kernel takes the agent's file pages away and slows it
+ * down: the mark is raised at once, whatever is in use by then.
  */
 function watchUnified(directory: string, first: number, report: Report): Disposable {
   const high = `${directory}/memory.high`;
@@ -159,12 +169,20 @@ function watchUnified(directory: string, first: number, report: Report): Disposa
     if (events === seen) return;
     seen = events;
     const usage = Number(readFileSync(`${directory}/memory.current`, 'latin1'));
-    report(usage, threshold);
-    while (threshold <= usage) threshold *= 2;
+    const reached = threshold;
+    threshold = beyond(threshold, usage);
     writeFileSync(high, `${threshold}`, { flag: 'r+' });
+    report(usage, reached);
   });
   writeFileSync(high, `${threshold}`, { flag: 'r+' });
   return { [Symbol.dispose]: () => watcher.close() };
+}
+
+/** The next mark: doubled at least once, and until it is above what is in use. */
+function beyond(threshold: number, usage: number): number {
+  let next = threshold * 2;
+  while (next <= usage) next *= 2;
+  return next;
 }
 
 function highEvents(directory: string): bigint {

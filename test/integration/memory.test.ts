@@ -1,8 +1,8 @@
-import { describe, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { annotation } from '../../src/spec/annotations.ts';
 import { NULL_CONTAINER, RAW } from '../support/raw-client.ts';
 import { firstData, OutputSoFar } from '../support/raw-flows.ts';
-import { type Session, spec, testVm, useRootfs, withSession } from '../support/suite.ts';
+import { type Session, spec, testOutsideVm, useRootfs, withSession } from '../support/suite.ts';
 
 useRootfs();
 
@@ -90,8 +90,12 @@ const update = {
   ContainerId: NULL_CONTAINER,
 };
 
-describe.skipIf(testVm !== undefined)('on a machine of its own', () => {
-  test('the agent keeps memory from the pods, and follows memory that is plugged in', () =>
+const ownFlags = 'the agent there has flags of its own';
+
+testOutsideVm(
+  ownFlags,
+  'on a machine of its own the agent keeps memory from the pods, and follows memory that is plugged in',
+  () =>
     withSession(async (s) => {
       const total = 1024 * Number(await s.uvmSh("awk '/^MemTotal/ { print $2 }' /proc/meminfo"));
       expect(await podsLimit(s)).toBe(total - reserve);
@@ -110,9 +114,13 @@ describe.skipIf(testVm !== undefined)('on a machine of its own', () => {
       await claim(reserve);
       await expect(s.call(RAW.modifySettings, update)).rejects.toThrow(/no more than the reserve/);
       await s.uvmSh('umount /proc/meminfo; rm /run/meminfo');
-    }, managed));
+    }, managed),
+);
 
-  test('the agent is in a cgroup of its own and says when it uses more than it should', () =>
+testOutsideVm(
+  ownFlags,
+  'on a machine of its own it is in a cgroup of its own and says when it uses more than it should',
+  () =>
     withSession(async (s) => {
       const self = await s.uvmSh('cat /proc/$PPID/cgroup');
       expect(self).toMatch(/(memory|^0:):\/gcs$/m);
@@ -124,13 +132,17 @@ describe.skipIf(testVm !== undefined)('on a machine of its own', () => {
         const told = await s.raw.agent.logged('more memory than expected');
         expect(told[0]).toMatch(/level=warning.*threshold=1048576/);
       });
-    }, managed));
-});
+    }, managed),
+);
 
-test('on a machine of others there is no common limit', () =>
-  withSession(async (s) => {
-    await expect(s.call(RAW.modifySettings, update)).rejects.toThrow(
-      expect.objectContaining({ hresult: 0x80004001 }),
-    );
-    expect(await s.uvmSh('ls -d /sys/fs/cgroup/memory/gcs 2>/dev/null || :')).toBe('');
-  }));
+testOutsideVm(
+  'there the machine is its own',
+  'on a machine of others there is no common limit',
+  () =>
+    withSession(async (s) => {
+      await expect(s.call(RAW.modifySettings, update)).rejects.toThrow(
+        expect.objectContaining({ hresult: 0x80004001 }),
+      );
+      expect(await s.uvmSh('ls -d /sys/fs/cgroup/memory/gcs 2>/dev/null || :')).toBe('');
+    }),
+);

@@ -5,7 +5,14 @@ import { withRawAgent } from '../support/agent-process.ts';
 import type { SpecOptions } from '../support/bundle.ts';
 import { RAW } from '../support/raw-client.ts';
 import { firstData, type RawProcess } from '../support/raw-flows.ts';
-import { bundleOf, Session, spec, useRootfs, withSession } from '../support/suite.ts';
+import {
+  bundleOf,
+  Session,
+  spec,
+  testOutsideVm,
+  useRootfs,
+  withSession,
+} from '../support/suite.ts';
 
 useRootfs();
 
@@ -128,25 +135,29 @@ test('a sandbox with containers in it is not deleted, and says which', () =>
     await s.delete('pod');
   }));
 
-test('an agent that ends takes its pods with it, the sandbox last', () =>
-  withRawAgent({}, async (raw) => {
-    const s = new Session(raw);
-    await startSandbox(s, 'pod');
-    await s.createFrom(
-      'w1',
-      workloadSpec({
-        args: ['sleep', '9'],
-        mounts: [bind('sandbox://x', '/x')],
-        annotations: inPod('pod'),
-      }),
-    );
-    const { agent } = raw;
-    agent.kill();
-    expect(await agent.exited).toEqual({ code: 0, signal: null });
-    // What could not be removed would have been named.
-    expect(agent.log).not.toMatch(/level=(error|warning).*(stays|not removed|cannot be removed)/);
-    expect(agent.log).toMatch(/containerId=w1.*containerId=pod.*agent ends/s);
-  }));
+testOutsideVm(
+  'it is started again',
+  'an agent that ends takes its pods with it, the sandbox last',
+  () =>
+    withRawAgent({}, async (raw) => {
+      const s = new Session(raw);
+      await startSandbox(s, 'pod');
+      await s.createFrom(
+        'w1',
+        workloadSpec({
+          args: ['sleep', '9'],
+          mounts: [bind('sandbox://x', '/x')],
+          annotations: inPod('pod'),
+        }),
+      );
+      const { agent } = raw;
+      agent.kill();
+      expect(await agent.exited).toEqual({ code: 0, signal: null });
+      // What could not be removed would have been named.
+      expect(agent.log).not.toMatch(/level=(error|warning).*(stays|not removed|cannot be removed)/);
+      expect(agent.log).toMatch(/containerId=w1.*containerId=pod.*agent ends/s);
+    }),
+);
 
 test('several pods in one VM, told apart by their ids', () =>
   withSession(async (s) => {
