@@ -4,14 +4,12 @@ import type { Fd } from '../os/fd.ts';
 import { attachableReadOnlyBind } from './bind.ts';
 import { type Directories, inParent, openHostDirectory } from './directories.ts';
 import { badValue, hostPath, isAtOrBelow } from './host-path.ts';
+import { storageLimits } from './limits.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { MountTarget } from './mount-target.ts';
 import { mountOverlay } from './overlay.ts';
 import { explainNoSpace } from './space.ts';
 import type { Step } from './steps.ts';
-
-/** Layers of one container; their names must fit into the page that mount(2) takes from older kernels. */
-export const MOST_LAYERS = 128;
 
 const DIRECTORY_MODE = 0o755;
 
@@ -86,10 +84,10 @@ function checkLayers(layers: readonly string[]): string[] {
   if (layers.length === 0) {
     throw new AgentError('invalid-argument', 'Layers: missing', { field: 'Layers' });
   }
-  if (layers.length > MOST_LAYERS) {
+  if (layers.length > storageLimits.layers) {
     throw new AgentError(
       'invalid-argument',
-      `Layers: ${layers.length} are more than ${MOST_LAYERS}`,
+      `Layers: ${layers.length} are more than ${storageLimits.layers}`,
       { field: 'Layers' },
     );
   }

@@ -11,12 +11,24 @@ export function parseFormat(name: string, field: string): Format {
   return found;
 }
 
-/** Makes a file system on a device, whatever it holds. */
-export async function makeFileSystem(device: string, format: Format, run: RunTool): Promise<void> {
+/**
+ * ext4's backup superblocks are written in parts of a block, for which the rest of the block is read
+ * first. Nobody will ever need them on a disk whose key is gone after its only use.
+ */
+const NO_BACKUPS = ['-b', '4096', '-O', 'sparse_super2', '-E', 'num_backup_sb=0,nodiscard'];
+
+/** Makes a file system on a device, whatever it holds. `unreadable`: blocks never written cannot be read. */
+export async function makeFileSystem(
+  device: string,
+  format: Format,
+  run: RunTool,
+  options: { unreadable: boolean },
+): Promise<void> {
+  const { unreadable } = options;
   switch (format) {
     case 'ext4':
-      return await run('mkfs.ext4', ['-q', '-F', device]);
+      return await run('mkfs.ext4', ['-q', '-F', ...(unreadable ? NO_BACKUPS : []), device]);
     case 'xfs':
-      return await run('mkfs.xfs', ['-q', '-f', device]);
+      return await run('mkfs.xfs', ['-q', '-f', ...(unreadable ? ['-K'] : []), device]);
   }
 }

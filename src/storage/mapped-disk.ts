@@ -155,7 +155,7 @@ async function prepare(disk: MappedDisk, state: DiskState, world: StorageWorld):
       throw badValue('EnsureFilesystem', true, `cannot make ${wanted} on a read-only disk`);
     }
     const format = parseFormat(wanted ?? 'ext4', 'Filesystem');
-    await makeFileSystem(device, format, world.runTool);
+    await makeFileSystem(device, format, world.runTool, { unreadable: disk.encrypted });
     state.type = format;
     return;
   }

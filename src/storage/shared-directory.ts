@@ -3,6 +3,7 @@ import type { Fd } from '../os/fd.ts';
 import { FsContext } from '../os/mount.ts';
 import { shutdown } from '../os/socket.ts';
 import { badValue, hostPath } from './host-path.ts';
+import { storageLimits } from './limits.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { MountTarget } from './mount-target.ts';
 import type { StorageWorld } from './world.ts';
@@ -14,11 +15,6 @@ const MESSAGE_SIZE = 65536;
 const SHARE_NAME = /^[A-Za-z0-9_.+@/-]{0,255}$/;
 /** virtio specification, 5.11.4: the length of a tag. */
 const LONGEST_TAG = 36;
-
-export const shareLimits = {
-  /** Milliseconds for a server's answers to the mount of its share. */
-  answerMs: 10_000,
-} as const;
 
 /** A directory of the host: a 9p server behind a vsock port, or a virtiofs device with a tag. */
 export interface SharedDirectory {
@@ -82,7 +78,7 @@ async function mountNineP(connection: Fd, share: string, readOnly: boolean): Pro
   const timer = setTimeout(() => {
     late = true;
     shutdown(connection, 'both');
-  }, shareLimits.answerMs);
+  }, storageLimits.shareAnswerMs);
   try {
     await context.create();
   } catch (error) {

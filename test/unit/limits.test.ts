@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { bridgeLimits } from '../../src/bridge/limits.ts';
 import { networkLimits } from '../../src/network/limits.ts';
 import { defaultDrainPolicy, streamPipeBytes } from '../../src/stdio/limits.ts';
+import { storageLimits } from '../../src/storage/limits.ts';
 import { uvmLimits } from '../../src/uvm/limits.ts';
 
 const text = readFileSync(new URL('../../LIMITS.md', import.meta.url), 'utf8');
@@ -10,6 +11,7 @@ const inSources = {
   ...bridgeLimits,
   ...uvmLimits,
   ...networkLimits,
+  ...storageLimits,
   ...defaultDrainPolicy,
   streamPipeBytes,
 };

@@ -209,7 +209,7 @@ describe('shares', () => {
       const socket = join(directory, 'fs');
       const program = ['/usr/lib/qemu/virtiofsd', '/usr/libexec/virtiofsd'].find(existsSync);
       if (program === undefined) throw new Error('virtiofsd is missing: qemu-system-common');
-      const options = ['--socket-path', socket, '-o', `source=${shared}`, '-o', 'sandbox=chroot'];
+      const options = [`--socket-path=${socket}`, '-o', `source=${shared}`, '-o', 'sandbox=chroot'];
       const server = spawn(program, options, { stdio: ['ignore', 'ignore', 'pipe'] });
       try {
         for await (const text of server.stderr) if (String(text).includes('Waiting')) break;

@@ -1,6 +1,6 @@
 import { AgentError } from '../../errors.ts';
 import { Uevents } from '../../os/uevents.ts';
-import { deviceLimits } from './resolver.ts';
+import { storageLimits } from '../limits.ts';
 
 /** Tells when the devices of the machine change. */
 export type WatchDevices = (onChange: () => void) => Disposable;
@@ -19,7 +19,7 @@ export async function untilFound<T>(
 ): Promise<T> {
   const now = find();
   if (now !== undefined) return now;
-  const { signal, timeoutMs = deviceLimits.appearMs } = options;
+  const { signal, timeoutMs = storageLimits.deviceAppearMs } = options;
   signal?.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const look = (): void => {

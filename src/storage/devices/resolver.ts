@@ -9,7 +9,7 @@ export interface DiskAddress {
 
 /**
  * Finds the devices a host speaks of. Each search waits until the kernel has announced the device,
- * at most deviceLimits.appearMs; then it rejects with an AgentError with errno ETIMEDOUT.
+ * at most storageLimits.deviceAppearMs; then it rejects with an AgentError with errno ETIMEDOUT.
  */
 export interface DeviceResolver {
   /** For the log: "hyper-v", "virtio". */
@@ -23,8 +23,3 @@ export interface DeviceResolver {
   /** Takes a SCSI disk off the guest's bus. One that is not there is off already. */
   unplug(address: { controller: number; lun: number }): Promise<void>;
 }
-
-export const deviceLimits = {
-  /** Milliseconds a device that was announced by the host may take to appear. */
-  appearMs: 5000,
-} as const;
