@@ -7,6 +7,7 @@ import {
   parseContainerKind,
   type Warn,
 } from './annotations.ts';
+import { addAssignedDevices } from './assigned-devices.ts';
 import { grantAllDevices, rereadDevices } from './devices.ts';
 import {
   applyCoreLimit,
@@ -89,7 +90,6 @@ export interface ContainerPlan {
  */
 export async function planContainer(spec: OciSpec, context: PlanContext): Promise<ContainerPlan> {
   const kind = parseContainerKind(context.id, spec);
-  refuseGpu(spec);
   const planned = planKind(absoluteRoot(spec, context.bundle), kind, context);
   const { log, spec: logged } = planLog(planned.spec, planned.podDirectory);
   const documents = context.policyDocuments ?? [];
@@ -158,13 +158,15 @@ function planWorkload(spec: OciSpec, sandboxId: string, context: PlanContext): P
     const message = `workload container must not change hostname: ${hostname.slice(0, 255)}`;
     throw new AgentError('invalid-argument', message, { field: 'OciSpecification.hostname' });
   }
+  refuseGpu(spec);
   const pod = context.pod?.(sandboxId);
   if (pod === undefined) {
     const field = `annotations.${annotation.sandboxId}`;
     throw invalid(`OciSpecification.${field}`, `there is no sandbox '${sandboxId}'`);
   }
   const privileged = booleanAnnotation(spec, annotation.privileged, false, warnOf(context));
-  const devices = privileged ? grantAllDevices(spec) : rereadDevices(spec);
+  const reread = privileged ? grantAllDevices(spec) : rereadDevices(spec);
+  const devices = addAssignedDevices(reread, warnOf(context));
   const { spec: mounted, sources } = planPodMounts(devices, pod.directory, context.bundle);
   const bound = bindNetworkFiles(mounted, pod.directory, missingNetworkFiles(mounted));
   const limited = applyCoreLimit(applyShmSize(bound));
