@@ -1,12 +1,10 @@
 import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
-import { type FindOptions, findAdapter } from '../network/find-adapter.ts';
-import { isHome } from '../network/ground.ts';
+import type { FindOptions } from '../network/find-adapter.ts';
 import { networkLimits } from '../network/limits.ts';
-import { type Placement, placeAdapter } from '../network/placement.ts';
+import type { Placement } from '../network/placement.ts';
 import type { AdapterConfig } from '../network/settings.ts';
 import type { Fd } from '../os/fd.ts';
-import { openNetworkNamespace } from '../os/netlink.ts';
 import type { DnsConfig } from '../spec/etc-files.ts';
 import { SharedLock } from './shared-lock.ts';
 
@@ -90,6 +88,7 @@ export class NetworkNamespace {
     const adapter: Adapter = { config, end: new AbortController() };
     this.#coming.set(config.id, adapter);
     try {
+      const { findAdapter } = await import('../network/find-adapter.ts');
       await findAdapter(config, { ...this.#find, signal: adapter.end.signal });
       await this.#lock.exclusive(async () => {
         adapter.end.signal.throwIfAborted();
@@ -127,7 +126,7 @@ export class NetworkNamespace {
    */
   attach(user: NetworkUser): Promise<void> {
     return this.#lock.exclusive(async () => {
-      const attachment = this.#claim(user);
+      const attachment = await this.#claim(user);
       void user.exited.then(() => this.#detach(attachment));
       try {
         for (const adapter of this.#adapters) await this.#place(adapter, attachment);
@@ -163,7 +162,8 @@ export class NetworkNamespace {
     }
   }
 
-  #claim(user: NetworkUser): Attachment {
+  /** Under the lock. What only containers with adapters need is loaded with the first of them. */
+  async #claim(user: NetworkUser): Promise<Attachment> {
     if (this.#attachment !== undefined) {
       throw new AgentError(
         'failed',
@@ -172,6 +172,8 @@ export class NetworkNamespace {
       );
     }
     try {
+      const { openNetworkNamespace } = await import('../os/netlink.ts');
+      const { isHome } = await import('../network/ground.ts');
       const namespace = openNetworkNamespace(user.pid);
       const atHome = isHome(namespace);
       this.#attachment = { user, namespace, atHome, end: new AbortController() };
@@ -185,6 +187,7 @@ export class NetworkNamespace {
     const { config } = adapter;
     // With policy routing the first adapter is the preferred one.
     const later = this.#adapters.indexOf(adapter) > 0;
+    const { placeAdapter } = await import('../network/placement.ts');
     adapter.placement = await placeAdapter({
       config,
       lowMetric: config.policyBasedRouting ? later : config.lowMetric,

@@ -15,6 +15,7 @@ import { createContainer } from './create.ts';
 import { describeUvm } from './describe.ts';
 import { ExitEvents } from './exit-events.ts';
 import type { GuestProcess } from './guest-process.ts';
+import { LazyResources } from './lazy-resources.ts';
 import { uvmLimits } from './limits.ts';
 import { Namespaces } from './namespaces.ts';
 import type {
@@ -26,9 +27,7 @@ import type {
 } from './operations.ts';
 import { Pods } from './pod.ts';
 import type { Power } from './power.ts';
-import { Resources } from './resources.ts';
 import { containerStatistics } from './statistics.ts';
-import { storageWorld } from './storage-world.ts';
 import { StreamFactory } from './streams.ts';
 import { UvmProcesses } from './uvm-processes.ts';
 
@@ -59,7 +58,7 @@ export class Uvm implements UvmOperations {
   readonly #claims = new BundleClaims();
   readonly #processes: UvmProcesses;
   readonly #exits = new ExitEvents();
-  readonly resources: Resources;
+  readonly resources: LazyResources;
   readonly network: Namespaces;
 
   constructor(dependencies: UvmDependencies) {
@@ -75,8 +74,9 @@ export class Uvm implements UvmOperations {
       this.#end.signal,
     );
     this.network = new Namespaces(dependencies.logger.with({ target: 'network' }));
-    this.resources = new Resources({
-      world: storageWorld(dependencies),
+    this.resources = new LazyResources({
+      reaper: dependencies.reaper,
+      transport: dependencies.transport,
       logger: dependencies.logger.with({ target: 'storage' }),
       containerAt: (path) => this.#containerAt(path),
     });
