@@ -13,6 +13,10 @@ const NEEDED = [
   { name: 'iproute2', command: 'ip' },
   { name: 'gcc', command: 'gcc' },
   { name: 'libc6-dev', file: '/usr/include/stdio.h' },
+  // Disks of the tests, and a 9p server.
+  { name: 'xfsprogs', command: 'mkfs.xfs' },
+  { name: 'squashfs-tools', command: 'mksquashfs' },
+  { name: 'diod', command: 'diod' },
   // The VM: its init, its image, and what runs it.
   { name: 'musl-tools', command: 'musl-gcc' },
   { name: 'binutils', command: 'readelf' },

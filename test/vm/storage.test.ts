@@ -5,6 +5,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -16,15 +17,19 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { NinePServer } from '../support/nine-p-server.ts';
 import { NULL_CONTAINER, RAW, RawFailure } from '../support/raw-client.ts';
 import { appendVerity } from '../support/storage/verity-tree.ts';
 import { type Session, testVm, withSession } from '../support/suite.ts';
 import { VmDevices } from '../support/vm-devices.ts';
 
 const MIB = 1024 * 1024;
+/** A port nobody else uses. */
+const SHARE_PORT = 5640;
 const MOUNT = '/run/mounts/scsi/m0';
 
 let directory: string;
@@ -232,6 +237,44 @@ describe('shares', () => {
       } finally {
         server.kill();
         if (server.exitCode === null) await once(server, 'exit');
+      }
+    }));
+
+  test('a directory of the host over 9p, by a vsock port', () =>
+    withDevices(async (session) => {
+      const shared = join(directory, 'shared');
+      mkdirSync(shared);
+      writeFileSync(join(shared, 'file'), 'from the host');
+      // The kernel attaches as "nobody" first.
+      chmodSync(directory, 0o755);
+      await using _server = new NinePServer(join(vm(), `vsock_${SHARE_PORT}`), shared);
+      const settings = { MountPath: MOUNT, Port: SHARE_PORT, ShareName: shared };
+      await add(session, 'MappedDirectory', settings);
+      expect(await session.uvmSh(`cat ${MOUNT}/file; echo back >${MOUNT}/other`)).toBe(
+        'from the host',
+      );
+      expect(readFileSync(join(shared, 'other'), 'utf8')).toBe('back\n');
+      await remove(session, 'MappedDirectory', settings);
+      await add(session, 'MappedDirectory', { ...settings, ReadOnly: true });
+      await expect(session.uvmSh(`echo x >${MOUNT}/third`)).rejects.toThrow('Read-only');
+      await remove(session, 'MappedDirectory', settings);
+      const wrong = { ...settings, ShareName: '/no/such' };
+      expect(await failureOf(add(session, 'MappedDirectory', wrong))).toContain('9p');
+      await expectClean(session);
+      const nobody = { ...settings, Port: SHARE_PORT + 1 };
+      expect(await failureOf(add(session, 'MappedDirectory', nobody))).toContain('dial port');
+    }));
+
+  test('a 9p server that keeps silent is given up', () =>
+    withDevices(async (session) => {
+      const door = createServer((guest) => guest.on('error', () => {}).resume());
+      door.listen(join(vm(), `vsock_${SHARE_PORT}`));
+      try {
+        const settings = { MountPath: MOUNT, Port: SHARE_PORT, ShareName: 'x' };
+        const text = await failureOf(add(session, 'MappedDirectory', settings));
+        expect(text).toContain('does not answer');
+      } finally {
+        door.close();
       }
     }));
 });
