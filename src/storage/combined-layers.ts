@@ -1,8 +1,7 @@
-import { rmSync } from 'node:fs';
 import { AgentError } from '../errors.ts';
 import type { Fd } from '../os/fd.ts';
 import { attachableReadOnlyBind } from './bind.ts';
-import { type Directories, inParent, openHostDirectory } from './directories.ts';
+import { type Directories, openHostDirectory, removeTree } from './directories.ts';
 import { badValue, hostPath, isAtOrBelow } from './host-path.ts';
 import { storageLimits } from './limits.ts';
 import type { MountPlan } from './mount-plan.ts';
@@ -105,9 +104,7 @@ function scratchStep(path: string, directories: Directories, keep: (fd: Fd) => v
     },
     undo: () => {
       // overlayfs leaves an empty directory of its own in the work directory.
-      if (made && path.endsWith('/work')) {
-        inParent(path, (name) => rmSync(name, { recursive: true, force: true }));
-      }
+      if (made && path.endsWith('/work')) removeTree(path);
       directories.remove(path);
     },
   };

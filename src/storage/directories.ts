@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { hasCode } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
@@ -49,6 +49,15 @@ export async function inParentAsync<T>(
 export function removeLink(path: string): void {
   try {
     inParent(path, unlinkSync);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+  }
+}
+
+/** Removes a directory with all that is in it, also when it has gone already. */
+export function removeTree(path: string): void {
+  try {
+    inParent(path, (name) => rmSync(name, { recursive: true, force: true }));
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;
   }
@@ -108,6 +117,8 @@ export class Directories {
           if (each === path) this.#made.delete(each);
           return;
         }
+        // The directory of a disk that this one lay on.
+        if (hasCode(error, 'EBUSY') && each !== path) return;
         if (!hasCode(error, 'ENOENT')) throw error;
       }
       this.#made.delete(each);

@@ -44,12 +44,18 @@ function refused(message: string, errno: string): AgentError {
 export class Resources implements ResourceOperations {
   readonly #context: ResourceContext;
   readonly #entries = new Map<string, Entry>();
+  /** Adds and removes under way. */
+  readonly #running = new Set<Promise<void>>();
 
   constructor(context: ResourceContext) {
     this.#context = context;
   }
 
-  async add(resource: StorageResource): Promise<void> {
+  add(resource: StorageResource): Promise<void> {
+    return this.#run(this.#add(resource));
+  }
+
+  async #add(resource: StorageResource): Promise<void> {
     const { kind } = resource;
     const plan = planResource(resource, this.#context.world);
     const { path, title, needs, disk } = plan;
@@ -73,7 +79,11 @@ export class Resources implements ResourceOperations {
     }
   }
 
-  async remove(resource: StorageResource): Promise<void> {
+  remove(resource: StorageResource): Promise<void> {
+    return this.#run(this.#remove(resource));
+  }
+
+  async #remove(resource: StorageResource): Promise<void> {
     const path = resourcePath(resource);
     const entry = this.#entries.get(path);
     if (entry === undefined || entry.kind !== resource.kind) {
@@ -115,15 +125,27 @@ export class Resources implements ResourceOperations {
     }
   }
 
-  /** Lines for DumpStacks. */
+  /** A section for DumpStacks. */
   describe(): string[] {
-    return [...this.#entries.values()].map(
-      ({ path, title, state }) => `${path}: ${title}${state === 'ready' ? '' : `, ${state}`}`,
+    if (this.#entries.size === 0) return [];
+    const lines = [...this.#entries.values()].map(
+      ({ path, title, state }) => `  ${path}: ${title}${state === 'ready' ? '' : `, ${state}`}`,
     );
+    return [['resources', ...lines].join('\n')];
   }
 
-  /** Removes everything, what stands on others first; logs what cannot be removed. */
+  async #run(work: Promise<void>): Promise<void> {
+    this.#running.add(work);
+    try {
+      await work;
+    } finally {
+      this.#running.delete(work);
+    }
+  }
+
+  /** Removes everything, what stands on others first; logs what cannot be removed. Nothing may be added any more. */
   async destroy(): Promise<void> {
+    await Promise.allSettled(this.#running);
     // Whatever stands on another was added after it.
     for (const entry of [...this.#entries.values()].reverse()) {
       try {

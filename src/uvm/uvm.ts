@@ -201,6 +201,7 @@ export class Uvm implements UvmOperations {
       ...describeUvm(this.#containers.values(), this.#creating.keys(), this.#processes.table),
       ...this.#pods.describe(),
       this.network.describe(),
+      ...this.resources.describe(),
     ];
   }
 

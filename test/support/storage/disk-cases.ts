@@ -322,6 +322,28 @@ async function underLayers(): Promise<void> {
   assert.deepEqual(trace(), before);
 }
 
+/** The disk's own directory was made by us as well, and is a mount point. */
+async function unusedScratch(): Promise<void> {
+  using device = new LoopDevice(ext4Image());
+  const resources = resourcesOn(device);
+  const before = trace();
+  const scratch = disk();
+  const layer = source();
+  const root: StorageResource = {
+    kind: 'combined-layers',
+    containerId: 'c1',
+    rootPath: join(place(), 'run/c1/rootfs'),
+    layers: [layer],
+    scratchPath: join(scratch.mountPath, 'scratch/c1'),
+  };
+  await resources.add(scratch);
+  await resources.add(root);
+  await resources.remove(root);
+  assert.equal(existsSync(join(scratch.mountPath, 'scratch')), false);
+  await resources.remove(scratch);
+  assert.deepEqual(trace(), before);
+}
+
 async function hostilePaths(): Promise<void> {
   using device = new LoopDevice(ext4Image());
   const resources = resourcesOn(device);
@@ -402,6 +424,7 @@ export const cases: Cases = {
   'a block device is linked, not mounted': blockDevice,
   'a failure after each step leaves nothing': faults,
   'disks under layers stay as long as they are needed': underLayers,
+  'a scratch space nothing was written to is removed from its disk': unusedScratch,
   'hostile paths are refused by field and leave nothing': hostilePaths,
   'persistent memory devices and slices that make no sense': pmem,
   'a thousand cycles leave nothing': manyCycles,

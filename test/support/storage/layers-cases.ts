@@ -7,6 +7,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -240,6 +241,29 @@ async function foreignMounts(): Promise<void> {
   assert.equal(existsSync(join(place(), 'run')), false);
 }
 
+/** A container's state is deleted with its scratch directory, and the layers may be removed after it. */
+async function scratchGone(): Promise<void> {
+  const resource = combined(makeLayers(2));
+  const before = trace();
+  const resources = lab();
+  await resources.add(resource);
+  writeFileSync(join(resource.rootPath, 'written'), '');
+  rmSync(join(place(), 'scratch'), { recursive: true });
+  await resources.remove(resource);
+  assert.deepEqual(trace(), before);
+}
+
+/** The agent ends in the middle of it. */
+async function endsWhileAdding(): Promise<void> {
+  const resource = combined(makeLayers(2));
+  const before = trace();
+  const resources = lab();
+  const adding = resources.add(resource);
+  await resources.destroy();
+  await adding;
+  assert.deepEqual(trace(), before);
+}
+
 async function noSpace(): Promise<void> {
   const layers = makeLayers(2);
   const small = join(place(), 'small');
@@ -303,6 +327,8 @@ export const cases: Cases = {
   'hostile paths are refused by field and leave nothing': hostilePaths,
   'what is in use stays and says by whom': inUse,
   'mounts of others over it are not touched': foreignMounts,
+  'layers are removed also when their scratch space has gone': scratchGone,
+  'an add that is under way when all is removed is removed too': endsWhileAdding,
   'a full scratch space is explained': noSpace,
   'the same layer twice is explained': sameLayerTwice,
   'a thousand cycles leave nothing': manyCycles,
