@@ -16,6 +16,8 @@ interface Dependencies {
 export class LazyResources implements ResourceOperations {
   readonly #dependencies: Dependencies;
   #loaded: Promise<Resources> | undefined;
+  /** The same once it is there. */
+  #resources: Resources | undefined;
 
   constructor(dependencies: Dependencies) {
     this.#dependencies = dependencies;
@@ -37,6 +39,11 @@ export class LazyResources implements ResourceOperations {
     await (await this.#load()).awaitPciDevice(id);
   }
 
+  /** A section for DumpStacks. */
+  describe(): string[] {
+    return this.#resources?.describe() ?? [];
+  }
+
   /** Removes everything; logs what cannot be removed. */
   async destroy(): Promise<void> {
     await (await this.#loaded)?.destroy();
@@ -51,6 +58,8 @@ export class LazyResources implements ResourceOperations {
     const { Resources } = await import('./resources.ts');
     const { storageWorld } = await import('./storage-world.ts');
     const { containerAt, logger } = this.#dependencies;
-    return new Resources({ world: storageWorld(this.#dependencies), logger, containerAt });
+    const world = storageWorld(this.#dependencies);
+    this.#resources = new Resources({ world, logger, containerAt });
+    return this.#resources;
   }
 }
