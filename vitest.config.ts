@@ -27,6 +27,8 @@ export default defineConfig({
         test: {
           name: 'vm',
           include: ['test/vm/**/*.test.ts', 'test/integration/bridge-*.test.ts'],
+          // Random requests need more of them in their time than an interpreted guest can do.
+          exclude: ['test/integration/bridge-fuzz.test.ts'],
           globalSetup: ['test/vm/boot.ts'],
           pool: 'forks',
           fileParallelism: false,

@@ -1,6 +1,6 @@
 /** `npm run bench`: measures, and says beside each figure what it is held against. */
 import { mkdtempSync } from 'node:fs';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { makeRootfs } from '../test/support/rootfs.ts';
 import { Interrupted, Interruption, removeLeftovers } from './cleanup.ts';
@@ -13,6 +13,7 @@ import { measureRpc } from './measures/rpc.ts';
 import { measureStart } from './measures/start.ts';
 import { measureThroughput } from './measures/throughput.ts';
 import { type BenchOptions, HELP, parseOptions } from './options.ts';
+import { enterPrivateRun } from './private-run.ts';
 import { type MeasureContext, OURS, type Subject } from './subject.ts';
 import { type Result, table } from './table.ts';
 
@@ -60,7 +61,7 @@ async function measure(
 }
 
 async function measureAll(options: BenchOptions): Promise<Result[]> {
-  const directory = mkdtempSync(join(tmpdir(), 'gcs-bench-'));
+  const directory = mkdtempSync('/run/gcs-bench-');
   using interruption = new Interruption();
   try {
     const rootfs = makeRootfs(join(directory, 'rootfs'));
@@ -94,6 +95,7 @@ async function main(): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
+  enterPrivateRun();
   const [load = 0] = loadavg();
   const results = await measureAll(options);
   const disturbed = disturbance(load);

@@ -1,7 +1,9 @@
 import { AgentError } from '../errors.ts';
+import { hasCode } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
 import { FsContext } from '../os/mount.ts';
 import { shutdown } from '../os/socket.ts';
+import { untilSucceeds } from './devices/appearance.ts';
 import { badValue, hostPath } from './host-path.ts';
 import { storageLimits } from './limits.ts';
 import type { MountPlan } from './mount-plan.ts';
@@ -25,6 +27,21 @@ export interface SharedDirectory {
     | { readonly kind: 'virtiofs'; readonly tag: string };
 }
 
+/** Undefined while no device has the tag: the kernel says EINVAL. */
+async function openShare(tag: string, readOnly: boolean): Promise<FsContext | undefined> {
+  const context = new FsContext('virtiofs');
+  try {
+    context.setString('source', tag);
+    if (readOnly) context.setFlag('ro');
+    await context.create();
+    return context;
+  } catch (error) {
+    context[Symbol.dispose]();
+    if (hasCode(error, 'EINVAL')) return undefined;
+    throw error;
+  }
+}
+
 export function shareDirectory(directory: SharedDirectory, world: StorageWorld): MountPlan {
   const { source, readOnly } = directory;
   const path = hostPath(directory.mountPath, 'MountPath');
@@ -34,10 +51,13 @@ export function shareDirectory(directory: SharedDirectory, world: StorageWorld):
     const { tag } = source;
     checkTag(tag);
     const mount = target.mountStep('mount the share', async (scope) => {
-      const context = scope.use(new FsContext('virtiofs'));
-      context.setString('source', tag);
-      if (readOnly) context.setFlag('ro');
-      await context.create();
+      // A host may ask as soon as it has plugged the device in, before the guest has found it.
+      const context = await untilSucceeds(
+        `virtiofs device with tag ${JSON.stringify(tag)}`,
+        () => openShare(tag, readOnly),
+        world.watchDevices,
+      );
+      scope.use(context);
       target.attach(scope.use(context.mount({ readOnly })));
     });
     return { path, title: `share ${tag}`, needs: [], steps: [make, mount] };

@@ -45,6 +45,37 @@ export async function untilFound<T>(
   }
 }
 
+/**
+ * The same for what can only be tried: the first result of `attempt` that is not undefined, tried
+ * now and again after each change of devices. What `attempt` throws ends the wait.
+ */
+export async function untilSucceeds<T>(
+  what: string,
+  attempt: () => Promise<T | undefined>,
+  watch: WatchDevices,
+  timeoutMs: number = storageLimits.deviceAppearMs,
+): Promise<T> {
+  let change = Promise.withResolvers<void>();
+  using _watching = watch(() => change.resolve());
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    change.resolve();
+  }, timeoutMs);
+  try {
+    for (;;) {
+      // Made before the attempt, so that a change during it is not missed.
+      change = Promise.withResolvers<void>();
+      const result = await attempt();
+      if (result !== undefined) return result;
+      if (late) throw notFound(what, timeoutMs);
+      await change.promise;
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 function notFound(what: string, timeoutMs: number): AgentError {
   return new AgentError('failed', `${what} did not appear within ${timeoutMs} ms`, {
     operation: 'find a device',
