@@ -5,6 +5,7 @@ import { networkLimits } from '../../src/network/limits.ts';
 import { defaultDrainPolicy, streamPipeBytes } from '../../src/stdio/limits.ts';
 import { storageLimits } from '../../src/storage/limits.ts';
 import { uvmLimits } from '../../src/uvm/limits.ts';
+import { deviceLimits } from '../../src/vsock/emulator/device/limits.ts';
 
 const text = readFileSync(new URL('../../LIMITS.md', import.meta.url), 'utf8');
 const inSources = {
@@ -12,6 +13,7 @@ const inSources = {
   ...uvmLimits,
   ...networkLimits,
   ...storageLimits,
+  ...deviceLimits,
   ...defaultDrainPolicy,
   streamPipeBytes,
 };
