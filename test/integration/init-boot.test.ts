@@ -118,6 +118,15 @@ describe('a boot', () => {
     await lab.see(/\/agent started, pid/);
   });
 
+  test('takes no more arguments for the agent than it has room for, and says so', async () => {
+    await using lab = await InitLab.start({
+      args: ['/agent', ...Array.from({ length: 140 }, (_, i) => `a${i}`)],
+      files: { '/agent': '#!/bin/sh\necho "$# arguments" >&2; exec sleep 1000\n' },
+    });
+    await lab.see(/more than 128 arguments, the rest is ignored/);
+    await lab.see(/127 arguments/);
+  });
+
   test('ignores what it does not understand, and says so', async () => {
     const long = 'x'.repeat(65);
     await using lab = await InitLab.start({
