@@ -1,5 +1,5 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import type { RawAgent } from '../../test/support/agent-process.ts';
 import { makeSpec } from '../../test/support/bundle.ts';
 import {
@@ -7,6 +7,8 @@ import {
   deleteState,
   exec,
   finish,
+  type RawProcess,
+  type StreamChoice,
   signal,
   startInit,
   wait,
@@ -40,13 +42,35 @@ function specFor(context: MeasureContext, id: string): object {
   });
 }
 
-async function throughAgent(raw: RawAgent, context: MeasureContext, times: Times): Promise<void> {
+/** The same from the moment the request is sent: the host's own listening is not the agent's time. */
+async function timedFromSend(
+  into: number[],
+  work: (choice: StreamChoice) => Promise<RawProcess>,
+): Promise<RawProcess> {
+  let sent = 0;
+  const onSend = (): void => {
+    sent = performance.now();
+  };
+  const result = await work({ stdout: true, stderr: true, onSend });
+  into.push(performance.now() - sent);
+  return result;
+}
+
+/** Resolves with the spec the runtime was given in the end. */
+async function throughAgent(
+  raw: RawAgent,
+  context: MeasureContext,
+  times: Times,
+): Promise<Record<string, unknown>> {
   const { host, bridge } = raw;
   const id = freshId();
   const bundle = join(context.directory, id);
   await timed(times.create, create(bridge, id, bundle, specFor(context, id)));
-  const init = await timed(times.start, startInit(host, bridge, id));
-  const process = await timed(times.exec, exec(host, bridge, id, PROCESS));
+  const spec = JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8'));
+  const init = await timedFromSend(times.start, (choice) => startInit(host, bridge, id, choice));
+  const process = await timedFromSend(times.exec, (choice) =>
+    exec(host, bridge, id, PROCESS, choice),
+  );
   await finish(bridge, id, process);
   const ended = wait(bridge, id, init.pid);
   await signal(bridge, id, init.pid, 9);
@@ -55,12 +79,41 @@ async function throughAgent(raw: RawAgent, context: MeasureContext, times: Times
   await ended;
   await bridge.notification(id);
   await timed(times.delete, deleteState(bridge, id));
+  return spec;
 }
 
-async function throughRunc(runc: RawRunc, context: MeasureContext, times: Times): Promise<void> {
+/** The spec without what lies in the bundle of the container it was made for. */
+function specLike(spec: Record<string, unknown>, context: MeasureContext, id: string): object {
+  const linux = spec.linux as object;
+  return {
+    ...spec,
+    linux: { ...linux, cgroupsPath: `/containers/${id}` },
+    mounts: mountsLike(spec, context, id),
+  };
+}
+
+/** runc is to do the same work: network files of the same names are mounted, from a bundle of its own. */
+function mountsLike(spec: Record<string, unknown>, context: MeasureContext, id: string): object[] {
+  const bundle = join(context.directory, id);
+  return (spec.mounts as { source?: string }[]).map((mount) => {
+    const source = mount.source ?? '';
+    if (!source.startsWith(`${context.directory}/`)) return mount;
+    const file = join(bundle, basename(source));
+    mkdirSync(bundle, { recursive: true });
+    writeFileSync(file, 'localhost\n');
+    return { ...mount, source: file };
+  });
+}
+
+async function throughRunc(
+  runc: RawRunc,
+  context: MeasureContext,
+  times: Times,
+  spec: Record<string, unknown>,
+): Promise<void> {
   const id = freshId();
   const bundle = join(context.directory, id);
-  writeBundle(bundle, specFor(context, id));
+  writeBundle(bundle, specLike(spec, context, id));
   const processFile = join(bundle, 'process.json');
   writeFileSync(processFile, JSON.stringify(PROCESS));
   await timed(times.create, runc.create(id, bundle));
@@ -93,8 +146,8 @@ function figure(step: Step, agent: Times, runc: Times): Figure {
 export async function measureLifecycle(context: MeasureContext): Promise<Figure[]> {
   await using raw = await startSubject(context.subject);
   using runc = new RawRunc();
-  await throughAgent(raw, context, newTimes());
-  await throughRunc(runc, context, newTimes());
+  const spec = await throughAgent(raw, context, newTimes());
+  await throughRunc(runc, context, newTimes(), spec);
   const agentTimes = newTimes();
   const runcTimes = newTimes();
   const rounds = context.quick ? 8 : 40;
@@ -102,7 +155,7 @@ export async function measureLifecycle(context: MeasureContext): Promise<Figure[
     context.progress(`container ${round + 1} of ${rounds}`);
     // Who goes first changes, so that neither always finds the caches warm.
     if (round % 2 === 0) await throughAgent(raw, context, agentTimes);
-    await throughRunc(runc, context, runcTimes);
+    await throughRunc(runc, context, runcTimes, spec);
     if (round % 2 === 1) await throughAgent(raw, context, agentTimes);
   }
   return STEPS.map((step) => figure(step, agentTimes, runcTimes));

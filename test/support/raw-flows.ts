@@ -20,6 +20,8 @@ export interface StreamChoice {
   stdin?: boolean;
   stdout?: boolean;
   stderr?: boolean;
+  /** Called when all ports are listened on, right before the request is sent. */
+  onSend?: () => void;
 }
 
 export async function negotiate(bridge: RawBridge): Promise<Record<string, unknown>> {
@@ -62,6 +64,7 @@ async function execute(
   if (choice.stdout) ports.stdout = await host.listenPort();
   if (choice.stderr) ports.stderr = await host.listenPort();
   try {
+    choice.onSend?.();
     const reply = await bridge.call(RAW.executeProcess, {
       ContainerId: containerId,
       Settings: {
