@@ -30,5 +30,4 @@ test.each([false, true])('orphans of VM processes are collected (as PID 1: %s)',
       // The census at the end finds any zombie.
     },
     { asInit },
-  ),
-);
+  ));
