@@ -9,7 +9,8 @@ import type { ConnectionSet, StdioFds } from './connection-set.ts';
 import { InputStream } from './input-stream.ts';
 import { defaultDrainPolicy } from './limits.ts';
 import { OutputStream } from './output-stream.ts';
-import type { AgentPipes, DrainPolicy, StdioReport, StdioSession, StreamName } from './stdio.ts';
+import { RelayedSession } from './relayed-session.ts';
+import type { AgentPipes, DrainPolicy, StreamName } from './stdio.ts';
 import { StreamGroup, type Streams } from './stream-group.ts';
 
 export interface RelaySessionOptions {
@@ -114,31 +115,17 @@ function startStreams(options: PipeRelayOptions): StreamGroup {
 }
 
 /** Relays the pipes of one process, a native thread for each stream. */
-export class PipeRelay implements StdioSession {
-  readonly terminal = false;
-  readonly #group: StreamGroup;
+export class PipeRelay extends RelayedSession {
+  override readonly terminal = false;
+  protected override readonly group: StreamGroup;
 
   /** Throws OsError (EMFILE, EAGAIN) when a relay cannot be started; everything is closed then. */
   constructor(options: PipeRelayOptions) {
-    this.#group = startStreams(options);
+    super();
+    this.group = startStreams(options);
   }
 
-  get drained(): Promise<StdioReport> {
-    return this.#group.drained;
-  }
-  get closed(): Promise<StdioReport> {
-    return this.#group.closed;
-  }
-  processExited(): void {
-    this.#group.processExited();
-  }
-  resize(_size: WindowSize): void {
+  override resize(_size: WindowSize): void {
     throw new OsError('ioctl TIOCSWINSZ', osConstants.errno.ENOTTY, 'the process has no terminal');
-  }
-  abort(): void {
-    this.#group.abort();
-  }
-  snapshot(): StdioReport {
-    return this.#group.snapshot();
   }
 }

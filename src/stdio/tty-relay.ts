@@ -5,7 +5,7 @@ import { InputStream } from './input-stream.ts';
 import { defaultDrainPolicy } from './limits.ts';
 import { OutputStream } from './output-stream.ts';
 import { openSink, type RelaySessionOptions } from './pipe-relay.ts';
-import type { StdioReport, StdioSession } from './stdio.ts';
+import { RelayedSession } from './relayed-session.ts';
 import { StreamGroup } from './stream-group.ts';
 
 export interface TtyRelayOptions extends RelaySessionOptions {
@@ -69,34 +69,20 @@ function startStreams(options: TtyRelayOptions): StreamGroup {
  * - The output ends when the last slave is closed, or with the grandchild bound of DrainPolicy when a
  *   background child holds on to it. A slave that is opened again after that is not read any more.
  */
-export class TtyRelay implements StdioSession {
-  readonly terminal = true;
-  readonly #group: StreamGroup;
+export class TtyRelay extends RelayedSession {
+  override readonly terminal = true;
+  protected override readonly group: StreamGroup;
   readonly #master: Fd;
 
   /** Throws OsError (EMFILE, EAGAIN) when a relay cannot be started; everything is closed then. */
   constructor(options: TtyRelayOptions) {
+    super();
     this.#master = options.master;
-    this.#group = startStreams(options);
+    this.group = startStreams(options);
   }
 
-  get drained(): Promise<StdioReport> {
-    return this.#group.drained;
-  }
-  get closed(): Promise<StdioReport> {
-    return this.#group.closed;
-  }
-  processExited(): void {
-    this.#group.processExited();
-  }
   /** Throws OsError EINVAL for a side outside 0 to 65535. */
-  resize(size: WindowSize): void {
+  override resize(size: WindowSize): void {
     if (this.#master.open) setWindowSize(this.#master, size);
-  }
-  abort(): void {
-    this.#group.abort();
-  }
-  snapshot(): StdioReport {
-    return this.#group.snapshot();
   }
 }
