@@ -9,7 +9,7 @@ import { replyBase, requestBase } from '../src/bridge/messages/common.ts';
 import { networkAdapter } from '../src/bridge/messages/network.ts';
 import { containerConstraints, resourceTypes } from '../src/bridge/messages/settings.ts';
 import { storageSettings } from '../src/bridge/messages/storage.ts';
-import type { FieldShape, Shape } from '../src/bridge/schema.ts';
+import type { FieldShape, Shape } from '../src/schema/schema.ts';
 
 const file = join(import.meta.dirname, '../PROTOCOL.md');
 

@@ -1,3 +1,4 @@
+import type { InOf, OutOf, Schema } from '../schema/schema.ts';
 import { CONTAINER_NOTIFICATION, MessageType, type RequestName } from './message-types.ts';
 import { plainReply, plainRequest, type replyBase } from './messages/common.ts';
 import {
@@ -17,7 +18,6 @@ import {
 } from './messages/process.ts';
 import { dumpStacksReply, getPropertiesReply, getPropertiesRequest } from './messages/query.ts';
 import { modifySettingsRequest } from './messages/settings.ts';
-import type { InOf, OutOf, Schema } from './schema.ts';
 
 interface Definition {
   readonly type: number;

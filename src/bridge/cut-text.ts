@@ -1,4 +1,4 @@
-import { encodeJson } from './json-text.ts';
+import { encodeJson } from '../schema/json-text.ts';
 
 /** Bytes of a text inside a JSON string, without the quotes. */
 export function encodedBytes(text: string): number {

@@ -1,6 +1,8 @@
 import { AgentError } from '../errors.ts';
 import { runWithLogFields } from '../log/context.ts';
 import type { LogFields, Logger } from '../log/logger.ts';
+import { decodeJson } from '../schema/json-text.ts';
+import { type Schema, SchemaError } from '../schema/schema.ts';
 import { catalogue, requestNameOf } from './catalogue.ts';
 import { type Handlers, type RequestContext, UNANSWERED } from './handlers/handler.ts';
 import {
@@ -10,12 +12,10 @@ import {
   inContext,
   UnintelligibleError,
 } from './hresult.ts';
-import { decodeJson } from './json-text.ts';
 import { bridgeLimits } from './limits.ts';
 import { describeType, type RequestName } from './message-types.ts';
 import { plainRequest } from './messages/common.ts';
 import { failureText, fitsReply, successText } from './reply.ts';
-import { type Schema, SchemaError } from './schema.ts';
 import { traceFields } from './trace-context.ts';
 
 /** One request as it came off the wire. */

@@ -1,5 +1,5 @@
 import { AgentError, type AgentErrorCode } from '../errors.ts';
-import { SchemaError } from './schema.ts';
+import { SchemaError } from '../schema/schema.ts';
 
 /** HRESULTs of the protocol, unsigned as they are written in texts. */
 export const Hresult = {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { AgentError } from '../errors.ts';
+import { SchemaError } from '../schema/schema.ts';
 import { cutText, encodedBytes } from './cut-text.ts';
 import { failureOf, Hresult, HresultError, inContext } from './hresult.ts';
 import { failureText, fitsReply, notificationFrame, replyFrame, successText } from './reply.ts';
-import { SchemaError } from './schema.ts';
 
 const zero = '00000000-0000-0000-0000-000000000000';
 

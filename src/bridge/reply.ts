@@ -1,8 +1,8 @@
+import { encodeJson } from '../schema/json-text.ts';
 import { catalogue, notification, type ReplyBody } from './catalogue.ts';
 import { cutText } from './cut-text.ts';
 import { encodeFrame, HEADER_BYTES } from './frame.ts';
 import type { Failure } from './hresult.ts';
-import { encodeJson } from './json-text.ts';
 import { bridgeLimits } from './limits.ts';
 import { type RequestName, replyTypeOf, ZERO_GUID } from './message-types.ts';
 import { plainReply } from './messages/common.ts';

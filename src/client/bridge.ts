@@ -2,7 +2,6 @@ import type { Duplex } from 'node:stream';
 import type { Notification, Reply, RequestInput } from '../bridge/catalogue.ts';
 import { catalogue } from '../bridge/catalogue.ts';
 import { encodeFrame, type Frame, FrameDecoder, FrameError } from '../bridge/frame.ts';
-import { encodeJson } from '../bridge/json-text.ts';
 import { bridgeLimits } from '../bridge/limits.ts';
 import {
   CONTAINER_NOTIFICATION,
@@ -11,6 +10,7 @@ import {
   replyTypeOf,
   ZERO_GUID,
 } from '../bridge/message-types.ts';
+import { encodeJson } from '../schema/json-text.ts';
 import { abortable } from './abortable.ts';
 import { decodeNotification, decodeReply, toGuestError } from './decode.ts';
 import { BridgeError } from './errors.ts';

@@ -1,7 +1,7 @@
 import { catalogue, type Notification, notification, type Reply } from '../bridge/catalogue.ts';
-import { decodeJson } from '../bridge/json-text.ts';
 import type { RequestName } from '../bridge/message-types.ts';
-import { SchemaError } from '../bridge/schema.ts';
+import { decodeJson } from '../schema/json-text.ts';
+import { SchemaError } from '../schema/schema.ts';
 import { GuestError } from './errors.ts';
 
 /** The fields every reply has. */

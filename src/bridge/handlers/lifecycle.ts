@@ -1,8 +1,8 @@
 import { AgentError } from '../../errors.ts';
+import { SchemaError } from '../../schema/schema.ts';
 import type { Request } from '../catalogue.ts';
 import { Hresult, HresultError } from '../hresult.ts';
 import { PROTOCOL_VERSION } from '../message-types.ts';
-import { SchemaError } from '../schema.ts';
 import {
   containerOf,
   type Handler,

@@ -1,8 +1,8 @@
 import { metricsToJson } from '../../cgroup/json.ts';
 import { AgentError } from '../../errors.ts';
+import { encodeJson } from '../../schema/json-text.ts';
 import type { ReplyBody } from '../catalogue.ts';
 import { encodedBytes } from '../cut-text.ts';
-import { encodeJson } from '../json-text.ts';
 import { bridgeLimits } from '../limits.ts';
 import { type Handler, type HandlerDependencies, targetOf } from './handler.ts';
 

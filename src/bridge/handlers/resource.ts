@@ -1,5 +1,5 @@
 import { AgentError } from '../../errors.ts';
-import { type Schema, SchemaError } from '../schema.ts';
+import { type Schema, SchemaError } from '../../schema/schema.ts';
 import { type HandlerDependencies, targetOf } from './handler.ts';
 
 /** One resource that ModifySettings changes. */

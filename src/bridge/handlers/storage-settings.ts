@@ -1,8 +1,8 @@
 import { AgentError } from '../../errors.ts';
+import type { OutOf, Schema } from '../../schema/schema.ts';
 import type { StorageResource } from '../../storage/resource.ts';
 import type { SharedDirectory } from '../../storage/shared-directory.ts';
 import { storageSettings } from '../messages/storage.ts';
-import type { OutOf, Schema } from '../schema.ts';
 import { type AnyResource, resource } from './resource.ts';
 
 /** A resource that is added to the VM, and removed by where it is mounted. */

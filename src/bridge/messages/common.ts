@@ -1,4 +1,14 @@
-import { array, doc, i32, map, object, omitZero, optional, string, u32 } from '../schema.ts';
+import {
+  array,
+  doc,
+  i32,
+  map,
+  object,
+  omitZero,
+  optional,
+  string,
+  u32,
+} from '../../schema/schema.ts';
 
 /** Span of the host that a request belongs to, as OpenCensus writes it. */
 const openCensusSpan = object({

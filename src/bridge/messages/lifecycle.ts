@@ -11,7 +11,7 @@ import {
   required,
   string,
   u32,
-} from '../schema.ts';
+} from '../../schema/schema.ts';
 import { replyBase, requestBase } from './common.ts';
 import { ociSpec } from './oci.ts';
 

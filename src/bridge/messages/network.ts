@@ -1,4 +1,4 @@
-import { array, boolean, doc, object, omitZero, string, u8, u16 } from '../schema.ts';
+import { array, boolean, doc, object, omitZero, string, u8, u16 } from '../../schema/schema.ts';
 
 const ipConfig = object({ IPAddress: omitZero(string), PrefixLength: omitZero(u8) });
 

@@ -11,7 +11,7 @@ import {
   string,
   u16,
   u32,
-} from '../schema.ts';
+} from '../../schema/schema.ts';
 import { replyBase, requestBase } from './common.ts';
 import { ociProcess } from './oci.ts';
 

@@ -8,7 +8,7 @@ import {
   rawObject,
   string,
   u32,
-} from '../schema.ts';
+} from '../../schema/schema.ts';
 import { replyBase, requestBase } from './common.ts';
 
 export const getPropertiesRequest = object({

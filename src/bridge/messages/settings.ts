@@ -1,4 +1,4 @@
-import { doc, object, omitZero, optional, raw, required, string } from '../schema.ts';
+import { doc, object, omitZero, optional, raw, required, string } from '../../schema/schema.ts';
 import { requestBase } from './common.ts';
 import { ociLinuxResources } from './oci.ts';
 

@@ -10,7 +10,7 @@ import {
   u8,
   u32,
   u64,
-} from '../schema.ts';
+} from '../../schema/schema.ts';
 
 const mountPath = omitZero(
   doc('Where it is mounted; made when missing, else it must be empty', string),

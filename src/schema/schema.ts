@@ -1,5 +1,5 @@
 import { decodeJson, encodeJson } from './json-text.ts';
-import { asRecord, at, mismatch, SchemaError, string } from './schema-scalars.ts';
+import { asRecord, at, mismatch, SchemaError, string } from './scalars.ts';
 import type {
   AnySchema,
   FieldShape,
@@ -9,7 +9,7 @@ import type {
   ObjectOut,
   Presence,
   Schema,
-} from './schema-types.ts';
+} from './types.ts';
 
 export {
   boolean,
@@ -22,8 +22,8 @@ export {
   u16,
   u32,
   u64,
-} from './schema-scalars.ts';
-export type { FieldShape, InOf, OutOf, Presence, Schema, Shape } from './schema-types.ts';
+} from './scalars.ts';
+export type { FieldShape, InOf, OutOf, Presence, Schema, Shape } from './types.ts';
 
 export function array<Out, In>(item: Schema<Out, In, Presence>): Schema<Out[], readonly In[]> {
   return {

@@ -1,5 +1,5 @@
 import type { Integer } from '../spec/oci.ts';
-import type { Schema } from './schema-types.ts';
+import type { Schema } from './types.ts';
 
 /** A value is not what the catalogue says. The host sees it as HRESULT 0xC037010D. */
 export class SchemaError extends Error {
