@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { BridgeServer } from '../bridge/server.ts';
 import type { MachineMemory } from '../cgroup/machine-memory.ts';
 import type { RootLogger } from '../log/create-logger.ts';
@@ -39,11 +40,12 @@ function readSettings(args: readonly string[]): Settings | 'help' {
     );
   }
   if (!flags.v4) throw new UsageError('-v4=false: this agent speaks no other protocol than v4');
-  return { flags, transport: parseTransport(transportName(flags)) };
+  return { flags, transport: parseTransport(flags.transport) };
 }
 
 function transportName(flags: AgentFlags): string {
-  return flags['use-inouterr'] ? 'stdio' : flags.transport;
+  if (!flags['use-inouterr'] || flags.transport === 'stdio') return flags.transport;
+  return `stdio, ${flags.transport} for the streams of processes`;
 }
 
 /** Runs the agent until it is told to end; resolves with its exit code. Never rejects. */
@@ -94,6 +96,7 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
   using memory = ownMachine ? await manageMemory(flags, log) : undefined;
   await using transport = createTransport(choice, {
     onDropped: (error) => log.warning('peer dropped', { error: error.message }),
+    bridgeOnStdio: flags['use-inouterr'],
   });
   const uvm = new Uvm({
     runtime: new RuncRuntime({ reaper, logger: log, program: flags.runtime }),
@@ -112,10 +115,11 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
     uvm: flags['initial-policy-stance'] === 'deny' ? closedDoor(uvm) : uvm,
     log,
     listen: flags.listen,
-    once: choice.kind === 'stdio',
+    once: flags['use-inouterr'] || choice.kind === 'stdio',
   });
   try {
-    await server.run(end.signal);
+    if (choice.kind === 'dev-null' && !flags['use-inouterr']) await noHost(end.signal, log);
+    else await server.run(end.signal);
   } catch (error) {
     if (error instanceof TransportError) {
       throw new Error(`${error.message}. ${remedy(error, choice)}`, { cause: error });
@@ -125,6 +129,16 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
     // Nobody could find or end them after us.
     await uvm.destroy();
   }
+}
+
+/** A bridge that is swallowed would only be lost and made anew for ever. */
+async function noHost(end: AbortSignal, log: Logger): Promise<void> {
+  log.info('nobody will ask: the transport is dev-null');
+  if (end.aborted) return;
+  // A promise alone keeps no event loop alive.
+  const alive = setInterval(() => {}, 2 ** 31 - 1);
+  await once(end, 'abort');
+  clearInterval(alive);
 }
 
 /** An agent that cannot limit the pods' memory is of more use than none. */

@@ -23,7 +23,11 @@ export const agentFlagSpecs = {
     help: 'log to this file instead of standard error',
   },
   'log-format': { kind: 'string', default: 'text', placeholder: 'FORMAT', help: 'text or json' },
-  'use-inouterr': { kind: 'boolean', default: false, help: 'the same as -transport stdio' },
+  'use-inouterr': {
+    kind: 'boolean',
+    default: false,
+    help: 'the bridge on stdin and stdout, the log on stderr; the streams of processes over -transport',
+  },
   'core-dump-location': {
     kind: 'string',
     default: '',

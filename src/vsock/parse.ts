@@ -41,6 +41,8 @@ export function parseTransport(text: string): TransportChoice {
 export interface TransportOptions {
   /** Told of peers that were dropped because they did not keep to the CONNECT convention. */
   onDropped?: (reason: Error) => void;
+  /** The bridge goes over descriptors 0 and 1, and only the rest over the transport that was chosen. */
+  bridgeOnStdio?: boolean;
 }
 
 /** Makes the transport that was chosen; nothing is opened before the first dial or listen. */
@@ -48,6 +50,12 @@ export function createTransport(
   choice: TransportChoice,
   options: TransportOptions = {},
 ): Transport {
+  if (options.bridgeOnStdio && choice.kind !== 'stdio')
+    return new StdioTransport({ others: createChosen(choice, options) });
+  return createChosen(choice, options);
+}
+
+function createChosen(choice: TransportChoice, options: TransportOptions): Transport {
   switch (choice.kind) {
     case 'vsock':
       return new VsockTransport();

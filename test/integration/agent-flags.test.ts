@@ -1,13 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import type net from 'node:net';
-import { Duplex } from 'node:stream';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Duplex, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { NULL_CONTAINER, RAW, RawBridge } from '../support/raw-client.ts';
-import { create, deleteState, negotiate, wait } from '../support/raw-flows.ts';
+import { NULL_CONTAINER, RAW, RawBridge, RawHost } from '../support/raw-client.ts';
+import { create, deleteState, execInUvm, negotiate, wait } from '../support/raw-flows.ts';
 import { bundleOf, spec, testOutsideVm, useRootfs, withSession } from '../support/suite.ts';
 
 useRootfs();
@@ -95,12 +98,50 @@ test('a log file that cannot be opened is told with the flag that named it', () 
   expect(agent.stderr).toMatch(/-logfile: .*ENOENT.*\/no\/such\/log/);
 });
 
-test('-use-inouterr is named in the log as the transport it is', () => {
+test('-use-inouterr is named in the log together with the transport of the rest', () => {
   const agent = spawnSync(path('../../bin/gcs'), ['-use-inouterr'], {
     input: '',
     encoding: 'utf8',
   });
   expect(agent.status).toBe(0);
-  expect(agent.stderr).toContain('transport=stdio');
-  expect(agent.stderr).not.toContain('transport=vsock');
+  expect(agent.stderr).toContain('transport="stdio, vsock for the streams of processes"');
+});
+
+testOutsideVm(
+  OWN_AGENT,
+  '-use-inouterr: the bridge is on descriptors 0 and 1, the streams of processes over -transport',
+  async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'gcs-'));
+    using _directory = { [Symbol.dispose]: () => rmSync(directory, { recursive: true }) };
+    const name = `gcs-test-${randomBytes(6).toString('hex')}`;
+    await using host = new RawHost(join(directory, 'vsock'));
+    const transport = `hybrid:${host.path}`;
+    const agent = [path('../../bin/gcs'), '-use-inouterr', '-transport', transport];
+    const child = spawn(path('../support/isolate.sh'), [name, 'child', ...agent]);
+    child.stderr.resume();
+    const ended = once(child, 'close');
+    const ends = Duplex.from({ readable: child.stdout, writable: child.stdin });
+    const bridge = new RawBridge(ends as unknown as net.Socket);
+    await negotiate(bridge);
+    const started = await execInUvm(host, bridge, { CommandArgs: ['echo', 'over hybrid'] });
+    expect(await text(started.stdout ?? Readable.from([]))).toBe('over hybrid\n');
+    started.stdout?.end();
+    started.stderr?.end();
+    expect(await wait(bridge, NULL_CONTAINER, started.pid)).toBe(0);
+    child.stdin.end();
+    expect(await ended).toEqual([0, null]);
+  },
+);
+
+test('-transport dev-null: no host is looked for, and a signal ends the agent', async () => {
+  const child = spawn(path('../../bin/gcs'), ['-transport', 'dev-null']);
+  const ended = once(child, 'close');
+  let log = '';
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    if (!log.includes('nobody will ask') && `${log}${chunk}`.includes('nobody will ask'))
+      child.kill('SIGTERM');
+    log += chunk;
+  });
+  expect(await ended).toEqual([0, null]);
+  expect(log).not.toContain('bridge');
 });

@@ -57,7 +57,7 @@ export class RuntimeProgram {
   unavailable(operation: string, reason: string, cause?: unknown): RuntimeError {
     return new RuntimeError(
       'unavailable',
-      `OCI runtime ${this.name} cannot be run: ${reason}; install it (Debian: apt-get install ${this.shortName}) or name another one with -runtime`,
+      `OCI runtime ${this.name} cannot be run: ${reason}; install it (Debian has packages of runc and crun) or name another one with -runtime`,
       { operation, cause },
     );
   }
