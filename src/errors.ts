@@ -4,10 +4,19 @@ export type AgentErrorCode =
   | 'container-exists'
   | 'container-not-stopped'
   | 'container-not-running'
+  /** It was started before. */
+  | 'container-not-created'
+  | 'container-paused'
+  | 'container-not-paused'
   /** The container is being created or deleted right now. */
   | 'container-busy'
   | 'invalid-container-id'
   | 'process-not-found'
+  | 'process-exists'
+  /** It has no exit status yet. */
+  | 'process-not-exited'
+  /** What was to be started hung and was killed. */
+  | 'start-timeout'
   | 'namespace-not-found'
   /** A value from the host is not acceptable; `field` names it. */
   | 'invalid-argument'
