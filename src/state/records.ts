@@ -1,0 +1,94 @@
+import type { ExitStatus } from '../os/process.ts';
+
+/** Of all files; one of another version is left alone. */
+export const stateVersion = 1;
+
+/** One process, told from every other that has or had its pid. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Clock ticks since boot, field 22 of proc_pid_stat(5). */
+  readonly startTime: number;
+}
+
+/** How a process ended. */
+export interface RecordedEnd {
+  readonly status: ExitStatus;
+  /** Nanoseconds since the epoch, as text: beyond what a JSON number holds exactly. */
+  readonly at: string;
+  /** Why the status is not the process's own: exit code 255 stands for what nobody knows. */
+  readonly reason?: string;
+}
+
+/** What a container has around it that goes when it goes, or when its create is undone. */
+export interface SurroundingsRecord {
+  /** The pod it opened or joined. */
+  pod?: { readonly id: string; readonly sandbox?: { directory: string; hostNetwork: boolean } };
+  /** A sandbox's cgroup, a path in every hierarchy. */
+  cgroup?: string;
+  /** A sandbox's directory: what is made in it, the deepest directory last. */
+  podDirectory?: { directories: readonly string[]; files: readonly string[] };
+  /** A log directory that is the container's alone. */
+  logDirectory?: string;
+  /** Directory of the documents it is offered. */
+  securityContext?: string;
+  /** Pins of mounts, while it is created: their directory. */
+  pins?: string;
+}
+
+/** container.json: written before anything of the container is made. */
+export interface ContainerFacts {
+  readonly id: string;
+  readonly bundle: string;
+  readonly scratch: string | undefined;
+  /** Of the streams of init. */
+  readonly stdio: number;
+  readonly terminal: boolean;
+  /** Id of its network namespace as the host names it. */
+  readonly network: string | undefined;
+  /** What writing the bundle adds, the deepest directory first. */
+  readonly made: { readonly files: readonly string[]; readonly directories: readonly string[] };
+}
+
+export type ContainerPhase =
+  /** To be undone. */
+  | 'creating'
+  | 'created'
+  /** The runtime starts it: it may run already. */
+  | 'starting'
+  | 'running'
+  /** To be finished. */
+  | 'deleting'
+  /** All but the announcement of its end, which waits for the host. */
+  | 'gone';
+
+/** What the host is told of the end of a container. */
+export interface AnnouncedExit {
+  readonly type: 'GracefulExit' | 'ForcedExit' | 'UnexpectedExit';
+  readonly memoryKills?: number;
+}
+
+/** state.json: one small write for each transition. */
+export interface ContainerProgress {
+  phase: ContainerPhase;
+  init?: ProcessIdentity;
+  /** Text of /proc/PID/cgroup of init. */
+  membership?: string;
+  end?: RecordedEnd;
+  /** The last of SIGTERM and SIGKILL that reached init through the agent. */
+  endedBy?: number;
+  exit?: AnnouncedExit;
+  /** The host has been told of the end. */
+  announced?: boolean;
+}
+
+export type ProcessKind = 'exec' | 'vm';
+export type ProcessStreamsKind = 'pipes' | 'terminal' | 'direct';
+
+/** p/N.json: a process the host asked for, in a container or in the VM. N is the number of its streams. */
+export interface ProcessProgress {
+  streams: ProcessStreamsKind;
+  /** 'starting': the host was not told of it, and it is to be ended. */
+  phase: 'starting' | 'running';
+  process?: ProcessIdentity;
+  end?: RecordedEnd;
+}
