@@ -12,8 +12,8 @@ import {
   string,
   u32,
 } from '../../schema/schema.ts';
+import { ociSpec } from '../../spec/oci-schema.ts';
 import { replyBase, requestBase } from './common.ts';
-import { ociSpec } from './oci.ts';
 
 const schemaVersion = object({ Major: u32, Minor: u32 });
 

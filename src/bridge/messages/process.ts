@@ -12,8 +12,8 @@ import {
   u16,
   u32,
 } from '../../schema/schema.ts';
+import { ociProcess } from '../../spec/oci-schema.ts';
 import { replyBase, requestBase } from './common.ts';
-import { ociProcess } from './oci.ts';
 
 const processParameters = object({
   CommandLine: omitZero(

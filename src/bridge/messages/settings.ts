@@ -1,6 +1,6 @@
 import { doc, object, omitZero, optional, raw, required, string } from '../../schema/schema.ts';
+import { ociLinuxResources } from '../../spec/oci-schema.ts';
 import { requestBase } from './common.ts';
-import { ociLinuxResources } from './oci.ts';
 
 /** Every ResourceType a Linux guest knows; one that is not here is invalid. */
 export const resourceTypes = [

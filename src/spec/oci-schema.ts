@@ -10,8 +10,8 @@ import {
   string,
   u32,
   u64,
-} from '../../schema/schema.ts';
-import type { OciLinuxResources, OciProcess, OciSpec } from '../../spec/oci.ts';
+} from '../schema/schema.ts';
+import type { OciLinuxResources, OciProcess, OciSpec } from './oci.ts';
 
 // Only what the agent itself reads is checked here; all else goes to the runtime as it came, and
 // the runtime is the judge of it.
