@@ -9,7 +9,7 @@
 //   fd.c       descriptors: open, close, dup, pipe, FIONREAD, F_SETPIPE_SZ
 //   socket.c   unix and vsock sockets, SCM_RIGHTS
 //   poll.c     uv_poll handles
-//   process.c  posix_spawn, pidfd, waitid, child subreaper
+//   process.c  spawn, pidfd, waitid, child subreaper
 //   pty.c      pseudo-terminals
 //   memory.c   shared memory as array buffers
 //   event.c    epoll instances, event counters, reads and writes without exceptions

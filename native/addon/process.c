@@ -1,11 +1,13 @@
-// Processes: posix_spawn, pidfds, exit statuses, child subreaper.
+// Processes: spawning, pidfds, exit statuses, child subreaper.
 #include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,176 +30,150 @@ struct pidfd_information {
 #define PIDFD_INFORMATION_EXIT (1ULL << 3)
 #define PIDFD_GET_INFORMATION _IOWR(0xFF, 11, struct pidfd_information)
 
-// What failed, for the error's text: see SpawnStep in src/os/native.ts.
-enum spawn_step { STEP_EXEC = 0, STEP_CWD = 1, STEP_NULL = 2, STEP_PIDFD = 3 };
+// What failed, for the error's text: see spawnError in src/os/spawn.ts.
+enum spawn_step { STEP_EXEC, STEP_CWD, STEP_NULL, STEP_CLONE, STEP_TERMINAL, STEP_STDIO };
+
+// Of the child until it executes its program: it runs on this while its parent waits.
+#define CHILD_STACK_SIZE (48u << 10)
+#define SIGNALS 64
+#define KERNEL_SIGSET_SIZE (SIGNALS / 8)
 
 typedef struct {
   char *file, *cwd, *search_path, *terminal;
   char **arguments, **environment;
   int32_t *stdio;
   size_t stdio_count;
+  // Soft limit of open files, RLIM_INFINITY: as it is.
+  rlim_t open_files;
   bool new_session;
+  // Told by the child, which shares this memory.
+  int error;
+  enum spawn_step step;
 } spawn_request;
 
-typedef struct {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  // Descriptors that live only for the call: copies out of the way of the targets, the directory.
-  int *temporary;
-  size_t temporary_count;
-} spawn_plan;
-
-static int keep(spawn_plan *plan, int fd) {
-  if (fd >= 0) plan->temporary[plan->temporary_count++] = fd;
-  return fd;
+static int failed(spawn_request *request, enum spawn_step step) {
+  request->error = errno;
+  request->step = step;
+  return -1;
 }
 
-// Copies a descriptor to a number that no dup2 of this plan overwrites.
-static int out_of_the_way(spawn_plan *plan, int fd, size_t targets) {
-  return keep(plan, fcntl(fd, F_DUPFD_CLOEXEC, (int)targets));
+// Every signal at its default. By system call: the C library's sigaction(3) refuses the two signals
+// it keeps for its threads, which would then stay ignored in the child and in all it runs.
+static void default_signals(void) {
+  const struct {
+    unsigned long words[4];
+  } by_default = {{0}};
+  for (int number = 1; number <= SIGNALS; number++)
+    syscall(SYS_rt_sigaction, number, &by_default, NULL, KERNEL_SIGSET_SIZE);
 }
 
-static int plan_stdio(spawn_plan *plan, const spawn_request *request, int *step) {
-  size_t count = request->stdio_count;
+static int child_stdio(spawn_request *request) {
+  const int count = (int)request->stdio_count;
   int null_fd = -1;
-  int error = 0;
-  for (size_t i = 0; i < count && error == 0; i++) {
-    int source = request->stdio[i];
-    if (source < 0) {
+  // First all sources out of the way of the numbers that are filled next.
+  for (int i = 0; i < count; i++) {
+    int *source = &request->stdio[i];
+    if (*source < 0) {
       if (null_fd < 0) {
         int opened = open("/dev/null", O_RDWR | O_CLOEXEC);
-        null_fd = opened < 0 ? -1 : out_of_the_way(plan, opened, count);
-        error = null_fd < 0 ? errno : 0;
-        if (opened >= 0) close(opened);
-        if (error != 0) {
-          *step = STEP_NULL;
-          return error;
-        }
+        null_fd = opened < 0 ? -1 : fcntl(opened, F_DUPFD_CLOEXEC, count);
+        if (null_fd < 0) return failed(request, STEP_NULL);
       }
-      source = null_fd;
-    } else if ((size_t)source < count && (size_t)source != i) {
-      source = out_of_the_way(plan, source, count);
-      if (source < 0) return errno;
+      *source = null_fd;
+    } else if (*source < count) {
+      *source = fcntl(*source, F_DUPFD_CLOEXEC, count);
+      if (*source < 0) return failed(request, STEP_STDIO);
     }
-    error = posix_spawn_file_actions_adddup2(&plan->actions, source, (int)i);
   }
-  return error;
+  for (int i = 0; i < count; i++)
+    if (dup2(request->stdio[i], i) < 0) return failed(request, STEP_STDIO);
+  return count;
 }
 
 // The session leader opens the slave by path: that makes it the controlling terminal (tty(4)).
-static int plan_terminal(spawn_plan *plan, const spawn_request *request) {
-  int error = posix_spawn_file_actions_addopen(&plan->actions, 0, request->terminal, O_RDWR, 0);
-  for (int fd = 1; fd <= 2 && error == 0; fd++)
-    error = posix_spawn_file_actions_adddup2(&plan->actions, 0, fd);
-  return error;
+static int child_terminal(spawn_request *request) {
+  int slave = open(request->terminal, O_RDWR);
+  if (slave < 0) return failed(request, STEP_TERMINAL);
+  for (int fd = 0; fd <= 2; fd++)
+    if (dup2(slave, fd) < 0) return failed(request, STEP_STDIO);
+  return 3;
 }
 
-static int plan_signals(spawn_plan *plan, bool new_session) {
-  sigset_t none, all;
-  sigemptyset(&none);
-  // Not sigfillset: it leaves out 32 and 33, which the C library keeps for its threads, and
-  // posix_spawn would then leave those two ignored in the child, and in all it runs.
-  memset(&all, 0xff, sizeof all);
-  short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-  if (new_session) flags |= POSIX_SPAWN_SETSID;
-  int error = posix_spawnattr_setsigmask(&plan->attributes, &none);
-  if (error == 0) error = posix_spawnattr_setsigdefault(&plan->attributes, &all);
-  if (error == 0) error = posix_spawnattr_setflags(&plan->attributes, flags);
-  return error;
-}
-
-static int make_plan(spawn_plan *plan, const spawn_request *request, int *step) {
-  int error = plan_signals(plan, request->new_session || request->terminal != NULL);
-  if (error == 0 && request->cwd != NULL) {
-    // Opened here and not in the child, so that its failure is told from that of exec.
-    int directory = keep(plan, open(request->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (directory < 0) {
-      *step = STEP_CWD;
-      return errno;
-    }
-    error = posix_spawn_file_actions_addfchdir_np(&plan->actions, directory);
+// The search of execvp(3), without its fallback to a shell. Sets errno.
+static void search_and_exec(const spawn_request *request) {
+  char *const *arguments = request->arguments, *const *environment = request->environment;
+  if (strchr(request->file, '/') != NULL || request->file[0] == '\0') {
+    execve(request->file, arguments, environment);
+    return;
   }
-  if (error == 0)
-    error = request->terminal != NULL ? plan_terminal(plan, request) : plan_stdio(plan, request, step);
-  if (error != 0) return error;
-  // Everything of ours is close-on-exec, but what our own parent left open may not be.
-  int first = request->terminal != NULL ? 3 : (int)request->stdio_count;
-  return posix_spawn_file_actions_addclosefrom_np(&plan->actions, first);
-}
-
-static int try_exec(const spawn_plan *plan, const spawn_request *request, const char *path, pid_t *pid) {
-  return posix_spawn(pid, path, &plan->actions, &plan->attributes, request->arguments, request->environment);
-}
-
-// The search of execvp(3), without its fallback to a shell.
-static int search_and_exec(const spawn_plan *plan, const spawn_request *request, pid_t *pid) {
-  if (strchr(request->file, '/') != NULL || request->file[0] == '\0')
-    return try_exec(plan, request, request->file, pid);
-  size_t file_length = strlen(request->file);
+  char candidate[PATH_MAX];
   int error = ENOENT;
   for (const char *start = request->search_path;;) {
     const char *end = strchrnul(start, ':');
-    size_t length = (size_t)(end - start);
-    char *candidate = malloc(length + file_length + 3);
-    if (candidate == NULL) return ENOMEM;
     // An empty entry is the current directory.
-    sprintf(candidate, "%.*s/%s", length == 0 ? 1 : (int)length, length == 0 ? "." : start, request->file);
-    // A relative entry counts from the child's directory, where only the child can look.
-    bool absent = candidate[0] == '/' && access(candidate, F_OK) < 0 && errno == ENOENT;
-    int failure = absent ? ENOENT : try_exec(plan, request, candidate, pid);
-    free(candidate);
-    if (failure == 0) return 0;
-    if (failure == EACCES)
-      error = EACCES;
-    else if (failure != ENOENT && failure != ENOTDIR)
-      return failure;
-    if (*end == '\0') return error;
+    int length = snprintf(candidate, sizeof candidate, "%.*s/%s", end == start ? 1 : (int)(end - start),
+                          end == start ? "." : start, request->file);
+    if (length < (int)sizeof candidate) {
+      execve(candidate, arguments, environment);
+      if (errno == EACCES)
+        error = EACCES;
+      else if (errno != ENOENT && errno != ENOTDIR)
+        return;
+    }
+    if (*end == '\0') break;
     start = end + 1;
   }
+  errno = error;
 }
 
-// A child without a pidfd could never be watched or signalled, so it must not stay.
-static void abandon(pid_t pid) {
-  kill(pid, SIGKILL);
+static int child_prepare(spawn_request *request) {
+  default_signals();
+  if ((request->new_session || request->terminal != NULL) && setsid() < 0)
+    return failed(request, STEP_STDIO);
+  if (request->cwd != NULL && chdir(request->cwd) < 0) return failed(request, STEP_CWD);
+  int first = request->terminal != NULL ? child_terminal(request) : child_stdio(request);
+  if (first < 0) return -1;
+  // Everything of ours is close-on-exec, but what our own parent left open may not be.
+  if (syscall(SYS_close_range, first, ~0u, 0) < 0) return failed(request, STEP_STDIO);
+  struct rlimit files;
+  if (request->open_files != RLIM_INFINITY && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = request->open_files < files.rlim_max ? request->open_files : files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+  const uint64_t none = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, KERNEL_SIGSET_SIZE);
+  return 0;
+}
+
+static int child_main(void *data) {
+  spawn_request *request = data;
+  if (child_prepare(request) == 0) {
+    search_and_exec(request);
+    failed(request, STEP_EXEC);
+  }
+  _exit(127);
+}
+
+// Like posix_spawn(3): the child borrows our memory, on a stack of its own, until it executes its
+// program or ends, and we wait for that. What posix_spawn has no words for are the limit and a
+// pidfd that is there from the beginning.
+static pid_t start_child(spawn_request *request, int *pidfd) {
+  _Alignas(16) char stack[CHILD_STACK_SIZE];
+  // No handler of ours may run in the child.
+  const uint64_t all = ~0ull;
+  uint64_t before;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, KERNEL_SIGSET_SIZE);
+  pid_t pid = clone(child_main, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+                    request, pidfd);
+  if (pid < 0) failed(request, STEP_CLONE);
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, KERNEL_SIGSET_SIZE);
+  if (pid < 0 || request->error == 0) return pid;
+  // It has ended without a program, and nobody else may hear of it.
   int result;
   RETRY(result, waitpid(pid, NULL, 0));
-}
-
-static int run(const spawn_request *request, pid_t *pid, int *pidfd, int *step) {
-  spawn_plan plan = {.temporary_count = 0};
-  plan.temporary = calloc(request->stdio_count + 3, sizeof *plan.temporary);
-  if (plan.temporary == NULL) return ENOMEM;
-  int error = posix_spawn_file_actions_init(&plan.actions);
-  if (error != 0) goto no_actions;
-  error = posix_spawnattr_init(&plan.attributes);
-  if (error != 0) goto no_attributes;
-  error = make_plan(&plan, request, step);
-  if (error != 0) goto done;
-  // Holds a number for the pidfd, so that a full table is noticed before anything runs.
-  int reserved = open("/", O_PATH | O_CLOEXEC);
-  if (reserved < 0) {
-    error = errno;
-    *step = STEP_PIDFD;
-    goto done;
-  }
-  error = search_and_exec(&plan, request, pid);
-  close(reserved);
-  if (error == 0) {
-    *pidfd = (int)syscall(SYS_pidfd_open, *pid, 0);
-    if (*pidfd < 0) {
-      error = errno;
-      *step = STEP_PIDFD;
-      abandon(*pid);
-    }
-  }
-done:
-  posix_spawnattr_destroy(&plan.attributes);
-no_attributes:
-  posix_spawn_file_actions_destroy(&plan.actions);
-no_actions:
-  for (size_t i = 0; i < plan.temporary_count; i++) close(plan.temporary[i]);
-  free(plan.temporary);
-  return error;
+  close(*pidfd);
+  *pidfd = -1;
+  return -1;
 }
 
 static bool optional_string(napi_env env, napi_value value, char **out) {
@@ -207,14 +183,18 @@ static bool optional_string(napi_env env, napi_value value, char **out) {
 }
 
 // spawn(file, searchPath, args, env, stdio Int32Array (-1: /dev/null), cwd?, newSession, terminal?,
-//       out: [pidfd, failed step]) -> pid
+//       out: [pidfd, failed step], soft limit of open files or -1) -> pid
 GCS_FUNCTION(spawn_process) {
-  ARGUMENTS(9);
+  ARGUMENTS(10);
   INTS_ARG(stdio, stdio_count, 0, 4);
   BOOL_ARG(new_session, 6);
   INTS_ARG(out, out_length, 2, 8);
   (void)out_length;
-  spawn_request request = {.stdio = stdio, .stdio_count = stdio_count, .new_session = new_session};
+  INT_ARG(open_files, 9);
+  spawn_request request = {.stdio = stdio,
+                           .stdio_count = stdio_count,
+                           .new_session = new_session,
+                           .open_files = open_files < 0 ? RLIM_INFINITY : (rlim_t)open_files};
   napi_value result = NULL;
   if ((request.file = gcs_string(env, args[0])) == NULL ||
       (request.search_path = gcs_string(env, args[1])) == NULL ||
@@ -222,12 +202,11 @@ GCS_FUNCTION(spawn_process) {
       (request.environment = gcs_strings(env, args[3])) == NULL ||
       !optional_string(env, args[5], &request.cwd) || !optional_string(env, args[7], &request.terminal))
     goto done;
-  pid_t pid = 0;
-  int pidfd = -1, step = STEP_EXEC;
-  int error = run(&request, &pid, &pidfd, &step);
+  int pidfd = -1;
+  pid_t pid = start_child(&request, &pidfd);
   out[0] = pidfd;
-  out[1] = step;
-  result = gcs_number(env, error != 0 ? -error : pid);
+  out[1] = request.step;
+  result = gcs_number(env, pid < 0 ? -request.error : pid);
 done:
   free(request.file);
   free(request.search_path);

@@ -3,6 +3,7 @@ import { BridgeServer } from '../bridge/server.ts';
 import type { MachineMemory } from '../cgroup/machine-memory.ts';
 import type { RootLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
+import { takeFileLimit } from '../os/file-limit.ts';
 import { InitChannel } from '../os/init-channel.ts';
 import { Reaper } from '../os/reaper.ts';
 import { closedDoor } from '../policy/closed-door.ts';
@@ -82,6 +83,7 @@ export async function agentMain(args: readonly string[]): Promise<number> {
 
 async function serve({ flags, transport: choice }: Settings, log: Logger): Promise<void> {
   const end = new AbortController();
+  takeFileLimit();
   stopOnSignals(end, log);
   watchForFaults(log);
   log.info('agent starts', {
@@ -90,9 +92,12 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
     transport: transportName(flags),
   });
   using init = InitChannel.fromEnvironment();
-  setCorePattern({ pattern: flags['core-dump-location'], ownMachine: init !== undefined }, log);
+  // A supervisor keeps us alive on a machine that is not ours: nothing of that machine is our affair.
+  const power = init?.ownsMachine === true ? new InitPower(init) : undefined;
+  const inVm = power !== undefined;
+  setCorePattern({ pattern: flags['core-dump-location'], ownMachine: inVm }, log);
   using reaper = Reaper.start();
-  const ownMachine = init !== undefined || flags['manage-memory'];
+  const ownMachine = inVm || flags['manage-memory'];
   using memory = ownMachine ? await manageMemory(flags, log) : undefined;
   await using transport = createTransport(choice, {
     onDropped: (error) => log.warning('peer dropped', { error: error.message }),
@@ -108,7 +113,7 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
       hostCloseMs: flags['host-close-timeout'],
     },
     memory,
-    power: init === undefined ? new EndAgent(() => end.abort()) : new InitPower(init),
+    power: power ?? new EndAgent(() => end.abort()),
   });
   const server = new BridgeServer({
     transport,

@@ -52,6 +52,8 @@ export interface NativeAddon {
   socketError(fd: number): number;
   shutdown(fd: number, how: number): number;
   socketPair(out: Int32Array): number;
+  /** The same with SOCK_SEQPACKET. */
+  packetPair(out: Int32Array): number;
   /** `out`: count, 1 when some did not fit, the descriptors. */
   receiveFds(fd: number, bytes: Uint8Array, out: Int32Array): number;
   sendFds(fd: number, bytes: Uint8Array, fds: Int32Array): number;
@@ -66,7 +68,7 @@ export interface NativeAddon {
   pollNow(fd: number, events: number): number;
 
   // process.c
-  /** `out`: the child's pidfd, and on failure the SpawnStep. */
+  /** `out`: the child's pidfd, and on failure the step (src/os/spawn.ts). `openFiles`: soft limit, -1: as it is. */
   spawn(
     file: string,
     searchPath: string,
@@ -77,6 +79,7 @@ export interface NativeAddon {
     newSession: boolean,
     terminal: string | undefined,
     out: Int32Array,
+    openFiles: number,
   ): number;
   pidfdOpen(pid: number): number;
   pidfdSignal(pidfd: number, signal: number): number;

@@ -59,7 +59,7 @@ export class Reaper implements Disposable {
     this.#kick();
   }
 
-  /** posix_spawn (CLONE_VFORK | CLONE_VM); throws OsError when exec fails (ENOENT, EACCES …). */
+  /** clone(2) with CLONE_VFORK | CLONE_VM; throws OsError when exec fails (ENOENT, EACCES …). */
   spawn(options: SpawnOptions): Child {
     const { pid, pidfd } = spawnProcess(options);
     try {

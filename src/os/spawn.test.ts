@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { takeFileLimit } from './file-limit.ts';
 import { native } from './native.ts';
 import { pipe } from './pipe.ts';
 import type { SpawnOptions } from './process.ts';
@@ -46,6 +47,24 @@ async function output(options: Partial<SpawnOptions> & { args: string[] }): Prom
   expect(await child.exited).toEqual({ kind: 'exited', code: 0 });
   return text;
 }
+
+test('a child has the limit of open files that we were started with, not what Node made of it', async () => {
+  const script = ['sh', '-c', 'ulimit -Sn; ulimit -Hn'];
+  const [own, hard] = (await output({ args: script })).trim().split('\n');
+  expect(own).toBe(hard);
+  const env = { GCS_NOFILE: '321' };
+  takeFileLimit(env);
+  expect(env).toEqual({});
+  try {
+    expect(await output({ args: script })).toBe(`321\n${hard}\n`);
+  } finally {
+    takeFileLimit({});
+  }
+  for (const text of ['unlimited', '0', '-1', '1e3', '']) {
+    takeFileLimit({ GCS_NOFILE: text });
+    expect(await output({ args: script })).toBe(`${hard}\n${hard}\n`);
+  }
+});
 
 function failing(options: Partial<SpawnOptions>): unknown {
   const before = readdirSync('/proc/self/fd').length;
@@ -187,7 +206,7 @@ describe('spawn', () => {
   test('failures are typed, name what failed and leave nothing behind', () => {
     expect(failing({ file: 'no-such-program' })).toMatchObject({
       code: 'ENOENT',
-      message: 'posix_spawn no-such-program: ENOENT',
+      message: 'execve no-such-program: ENOENT',
     });
     expect(failing({ file: '/etc/passwd' })).toMatchObject({ code: 'EACCES' });
     expect(failing({ file: '' })).toMatchObject({ code: 'ENOENT' });

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { OsError } from './errors.ts';
 import { Fd } from './fd.ts';
+import { inheritedFileLimit } from './file-limit.ts';
 import { native } from './native.ts';
 import type { SpawnOptions } from './process.ts';
 import { noNul } from './text.ts';
@@ -11,15 +12,15 @@ const DEV_NULL = -1;
 
 function checkTexts(options: SpawnOptions): void {
   const { file, args, env, cwd, searchPath, terminal } = options;
-  if (args.length === 0) throw new OsError('posix_spawn', errno.EINVAL, `${file}: no argv[0]`);
-  noNul('posix_spawn', file, 'program');
+  if (args.length === 0) throw new OsError('execve', errno.EINVAL, `${file}: no argv[0]`);
+  noNul('execve', file, 'program');
   args.forEach((argument, index) => {
-    noNul('posix_spawn', argument, `argument ${index}`);
+    noNul('execve', argument, `argument ${index}`);
   });
   env.forEach((entry, index) => {
-    noNul('posix_spawn', entry, `environment entry ${index}`);
+    noNul('execve', entry, `environment entry ${index}`);
   });
-  if (searchPath !== undefined) noNul('posix_spawn', searchPath, 'search path');
+  if (searchPath !== undefined) noNul('execve', searchPath, 'search path');
   if (cwd !== undefined) noNul('chdir', cwd, 'working directory');
   if (terminal !== undefined) noNul('open', terminal, 'terminal');
 }
@@ -32,15 +33,20 @@ function spawnError(step: number, number: number, options: SpawnOptions): OsErro
     case 2:
       return new OsError('open', number, '/dev/null');
     case 3:
-      return new OsError('pidfd_open', number, options.file);
+      return new OsError('clone', number, options.file);
+    case 4:
+      return new OsError('open', number, options.terminal);
+    case 5:
+      return new OsError('dup2', number, options.file);
     default:
-      return new OsError('posix_spawn', number, options.file);
+      return new OsError('execve', number, options.file);
   }
 }
 
 /**
- * posix_spawn(3) with every signal at its default and none blocked, and with no descriptor but those
- * asked for. The caller owns the pidfd and must collect the exit status.
+ * Starts a program with every signal at its default and none blocked, with no descriptor but those
+ * asked for and with the limit of open files that this process was started with. The caller owns
+ * the pidfd and must collect the exit status.
  */
 export function spawnProcess(options: SpawnOptions): { pid: number; pidfd: Fd } {
   checkTexts(options);
@@ -60,6 +66,7 @@ export function spawnProcess(options: SpawnOptions): { pid: number; pidfd: Fd } 
     options.newSession ?? false,
     options.terminal,
     out,
+    inheritedFileLimit() ?? -1,
   );
   const [pidfd = -1, step = 0] = out;
   if (pid < 0) throw spawnError(step, -pid, options);

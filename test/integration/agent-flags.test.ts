@@ -98,6 +98,27 @@ test('a log file that cannot be opened is told with the flag that named it', () 
   expect(agent.stderr).toMatch(/-logfile: .*ENOENT.*\/no\/such\/log/);
 });
 
+testOutsideVm(
+  OWN_AGENT,
+  'what the agent starts has the limit of open files the agent was started with',
+  () =>
+    withSession(
+      async (s) => {
+        const own = await s.execInUvm({ CommandArgs: ['sh', '-c', 'ulimit -Sn'] });
+        expect(await s.finish(NULL_CONTAINER, own)).toMatchObject({ stdout: '600\n' });
+      },
+      {
+        command: [
+          'sh',
+          '-c',
+          'ulimit -Sn 600; exec "$0" -transport "hybrid:$1"',
+          path('../../bin/gcs'),
+          '{PATH}',
+        ],
+      },
+    ),
+);
+
 test('-use-inouterr is named in the log together with the transport of the rest', () => {
   const agent = spawnSync(path('../../bin/gcs'), ['-use-inouterr'], {
     input: '',
