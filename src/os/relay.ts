@@ -33,6 +33,12 @@ export interface RelayOptions {
    * cannot splice the two, they are copied.
    */
   method: 'splice' | 'copy';
+  /**
+   * A pipe for the bytes that have left the source and are not yet in the destination, which whoever
+   * has its ends can go on with; for ptys. Where the kernel cannot splice, they are copied, and the
+   * pipe is only emptied. Like the other descriptors it stays the caller's.
+   */
+  through?: { read: Fd; write: Fd };
   /** Also write every delivered byte to this descriptor (a log file); its errors stop the tee, not the relay. A slow one slows the relay. */
   tee?: Fd;
   /** End as soon as the destination's peer has closed, also while the source is silent. A peer that only half-closes does not end it. */

@@ -64,7 +64,7 @@ describe('ConnectionSet', () => {
       return connection;
     };
     await expect(
-      ConnectionSet.dial(transport, { stdin: 1, stdout: 2 }, controller.signal),
+      ConnectionSet.dial(transport, { stdin: 1, stdout: 2 }, { signal: controller.signal }),
     ).rejects.toThrow('the host went away');
   });
 

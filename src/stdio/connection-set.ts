@@ -1,5 +1,6 @@
 import type { Fd } from '../os/fd.ts';
 import { type Connection, type Transport, TransportError } from '../vsock/transport.ts';
+import type { StdioKeeper } from './keeper.ts';
 import { type StdioPorts, type StreamName, streamNames } from './stdio.ts';
 
 /** The host's ends of a process's streams as raw descriptors; null = not wanted. */
@@ -21,48 +22,71 @@ function dialFailure(name: StreamName, transport: Transport, error: unknown): un
  * process, accepts one connection each, and expects all of them before the process is started.
  */
 export class ConnectionSet implements Disposable {
-  readonly #connections: Map<StreamName, Connection>;
+  readonly #fds: StdioFds;
 
-  private constructor(connections: Map<StreamName, Connection>) {
-    this.#connections = connections;
+  /** Owns the descriptors from now on. */
+  constructor(fds: StdioFds) {
+    this.#fds = fds;
   }
 
   /**
    * Dials stdin, then stdout, then stderr. On a failure those made before are closed, and what is
    * thrown is a TransportError ("failed creating stdout Connection: …") or the signal's reason.
+   *
+   * @param keeper keeps each connection as soon as it is made.
    */
   static async dial(
     transport: Transport,
     ports: StdioPorts,
-    signal?: AbortSignal,
+    options: { signal?: AbortSignal; keeper?: StdioKeeper | undefined } = {},
   ): Promise<ConnectionSet> {
-    const made = new Map<StreamName, Connection>();
-    const options = signal === undefined ? {} : { signal };
+    const { signal, keeper } = options;
+    const fds: StdioFds = { stdin: null, stdout: null, stderr: null };
     for (const name of streamNames) {
       const port = ports[name];
       if (port === undefined) continue;
       try {
-        made.set(name, await transport.dial(port, options));
+        const connection = await transport.dial(port, signal === undefined ? {} : { signal });
+        const fd = connection.takeFd();
+        fds[name] = keeper === undefined ? fd : keeper.keep(name, 'h', fd);
       } catch (error) {
-        for (const connection of made.values()) connection.close();
+        for (const made of Object.values(fds)) made?.close();
         signal?.throwIfAborted();
         throw dialFailure(name, transport, error);
       }
     }
-    return new ConnectionSet(made);
+    return new ConnectionSet(fds);
+  }
+
+  /** Connections that are there already; they belong to the set. */
+  static of(
+    connections: Readonly<Partial<Record<StreamName, Connection>>>,
+    keeper?: StdioKeeper,
+  ): ConnectionSet {
+    const fds: StdioFds = { stdin: null, stdout: null, stderr: null };
+    for (const name of streamNames) {
+      const fd = connections[name]?.takeFd();
+      if (fd !== undefined) fds[name] = keeper === undefined ? fd : keeper.keep(name, 'h', fd);
+    }
+    return new ConnectionSet(fds);
+  }
+
+  /** The streams there are connections for. */
+  get wanted(): Partial<Record<StreamName, true>> {
+    return Object.fromEntries(
+      streamNames.filter((name) => this.#fds[name] !== null).map((name) => [name, true]),
+    );
   }
 
   /** Gives all descriptors away; the set is empty afterwards. */
   take(): StdioFds {
-    const fds: StdioFds = { stdin: null, stdout: null, stderr: null };
-    for (const [name, connection] of this.#connections) fds[name] = connection.takeFd();
-    this.#connections.clear();
+    const fds = { ...this.#fds };
+    for (const name of streamNames) this.#fds[name] = null;
     return fds;
   }
 
   /** Closes what was not taken. */
   [Symbol.dispose](): void {
-    for (const connection of this.#connections.values()) connection.close();
-    this.#connections.clear();
+    for (const fd of Object.values(this.take())) fd?.close();
   }
 }

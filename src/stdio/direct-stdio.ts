@@ -47,6 +47,8 @@ export class DirectStdio implements StdioSession, Disposable {
   resize(_size: WindowSize): void {
     throw new OsError('ioctl TIOCSWINSZ', constants.errno.ENOTTY, 'the process has no terminal');
   }
+  /** Its stdin is the connection itself, which the host alone can end. */
+  closeStdin(): void {}
   /** Closes our ends; the process keeps its own. */
   abort(): void {
     this.processExited();

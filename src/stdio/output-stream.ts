@@ -3,10 +3,21 @@ import { errnoName } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
 import { NativeRelay, type RelayResult } from '../os/relay.ts';
 import { shutdown } from '../os/socket.ts';
+import type { CriLog } from './cri-log.ts';
 import { untilHostClosed } from './host-close.ts';
+import type { PipeEnds } from './keeper.ts';
 import type { DrainPolicy, StreamOutcome, StreamReport } from './stdio.ts';
 
-export interface OutputOptions {
+export interface OutputSettings {
+  /** Log in the CRI's format that gets a copy of all output. Stays its owner's, and must stay open until the session has closed. */
+  criLog?: CriLog | undefined;
+  /** A host that closes its connection ends nothing: the output goes to the log files alone from then on. */
+  outliveHost?: boolean | undefined;
+}
+
+export interface OutputOptions extends OutputSettings {
+  /** What the CRI log calls it. */
+  name: 'stdout' | 'stderr';
   /** Read end of a pipe, or a pty master. Owned by the stream. */
   source: Fd;
   sourceKind: 'pipe' | 'pty';
@@ -14,6 +25,8 @@ export interface OutputOptions {
   destination: Fd;
   /** 'await-host': half-close and let the host close first. 'close': close at once. */
   atEnd: 'await-host' | 'close';
+  /** See RelayOptions. Owned by the stream. */
+  through?: PipeEnds | undefined;
   /** Log file. Owned by the stream. */
   tee: Fd | undefined;
   policy: DrainPolicy;

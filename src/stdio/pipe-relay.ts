@@ -8,17 +8,20 @@ import type { WindowSize } from '../os/pty.ts';
 import type { ConnectionSet, StdioFds } from './connection-set.ts';
 import { InputStream } from './input-stream.ts';
 import { defaultDrainPolicy } from './limits.ts';
-import { OutputStream } from './output-stream.ts';
+import { type OutputSettings, OutputStream } from './output-stream.ts';
 import { RelayedSession } from './relayed-session.ts';
 import type { AgentPipes, DrainPolicy, StreamName } from './stdio.ts';
 import { StreamGroup, type Streams } from './stream-group.ts';
 
-export interface RelaySessionOptions {
-  /** Emptied by the session. */
-  connections: ConnectionSet;
+export interface RelaySettings {
   /** Default: see limits.ts. */
   policy?: DrainPolicy;
   log?: Logger;
+}
+
+export interface RelaySessionOptions extends RelaySettings, OutputSettings {
+  /** Emptied by the session. */
+  connections: ConnectionSet;
 }
 
 export interface PipeRelayOptions extends RelaySessionOptions {
@@ -28,7 +31,9 @@ export interface PipeRelayOptions extends RelaySessionOptions {
    * Log files that get a copy of every byte. Owned like the pipes. A stream that has a pipe but no
    * connection is read all the same and goes to its log file alone.
    */
-  tee?: { stdout?: Fd; stderr?: Fd };
+  tee?: { stdout?: Fd | null; stderr?: Fd | null };
+  /** An agent before this one had started it: stdin's connection without a pipe is one whose pipe the process had closed. */
+  resumed?: boolean;
 }
 
 /** A place where bytes vanish. */
@@ -67,19 +72,22 @@ class Unclaimed {
   }
 }
 
-function startInput(unclaimed: Unclaimed, log: Logger): InputStream | undefined {
-  if (unclaimed.pipes.stdin === null || unclaimed.connections.stdin === null) return undefined;
+function startInput(unclaimed: Unclaimed, options: PipeRelayOptions): InputStream | undefined {
+  const { resumed = false, log: all = silentLogger } = options;
+  if (unclaimed.connections.stdin === null) return undefined;
+  if (unclaimed.pipes.stdin === null && !resumed) return undefined;
+  const log = all.with({ stream: 'stdin' });
   const { connection, pipe } = unclaimed.claim('stdin');
-  if (connection === null || pipe === null) return undefined;
+  if (connection === null) return undefined;
   return new InputStream({ source: connection, destination: pipe, destinationKind: 'pipe', log });
 }
 
 function startOutput(
   name: 'stdout' | 'stderr',
   unclaimed: Unclaimed,
-  policy: DrainPolicy,
-  log: Logger,
+  options: PipeRelayOptions,
 ): OutputStream | undefined {
+  const { policy = defaultDrainPolicy, log = silentLogger, outliveHost, criLog } = options;
   if (unclaimed.pipes[name] === null) return undefined;
   const sink = unclaimed.connections[name] === null ? openSink() : null;
   const { connection, pipe, tee } = unclaimed.claim(name);
@@ -91,19 +99,21 @@ function startOutput(
     destination,
     atEnd: sink === null ? 'await-host' : 'close',
     tee: tee ?? undefined,
+    name,
+    outliveHost,
+    criLog,
     policy,
-    log,
+    log: log.with({ stream: name }),
   });
 }
 
 function startStreams(options: PipeRelayOptions): StreamGroup {
-  const { policy = defaultDrainPolicy, log = silentLogger } = options;
   const unclaimed = new Unclaimed(options);
   const streams: Streams = {};
   try {
-    streams.stdin = startInput(unclaimed, log.with({ stream: 'stdin' }));
-    streams.stdout = startOutput('stdout', unclaimed, policy, log.with({ stream: 'stdout' }));
-    streams.stderr = startOutput('stderr', unclaimed, policy, log.with({ stream: 'stderr' }));
+    streams.stdin = startInput(unclaimed, options);
+    streams.stdout = startOutput('stdout', unclaimed, options);
+    streams.stderr = startOutput('stderr', unclaimed, options);
     return new StreamGroup(streams);
   } catch (error) {
     new StreamGroup(streams).abort();

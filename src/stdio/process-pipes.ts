@@ -1,6 +1,7 @@
 import { hasCode } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
 import { pipe } from '../os/pipe.ts';
+import type { StdioKeeper } from './keeper.ts';
 import { streamPipeBytes } from './limits.ts';
 import { type AgentPipes, type StreamName, streamNames } from './stdio.ts';
 
@@ -33,15 +34,23 @@ export class ProcessPipes implements Disposable {
   readonly #agent: AgentPipes = { stdin: null, stdout: null, stderr: null };
   readonly #process: Record<StreamName, Fd | null> = { stdin: null, stdout: null, stderr: null };
 
-  /** Throws OsError (EMFILE) with nothing left open. */
-  constructor(wanted: Readonly<Partial<Record<StreamName, boolean>>>, unused: UnusedStream) {
+  /**
+   * Throws OsError (EMFILE) with nothing left open.
+   *
+   * @param keeper keeps the agent's ends.
+   */
+  constructor(
+    wanted: Readonly<Partial<Record<StreamName, boolean>>>,
+    unused: UnusedStream,
+    keeper?: StdioKeeper,
+  ) {
     try {
       for (const name of streamNames) {
         if (wanted[name] !== true && unused === 'dev-null') continue;
         const { read, write } = wanted[name] === true ? streamPipe() : pipe();
         const [mine, theirs] = name === 'stdin' ? [write, read] : [read, write];
         this.#process[name] = theirs;
-        if (wanted[name] === true) this.#agent[name] = mine;
+        if (wanted[name] === true) this.#agent[name] = keeper?.keep(name, 'p', mine) ?? mine;
         else mine.close();
       }
     } catch (error) {

@@ -17,6 +17,9 @@ export abstract class RelayedSession implements StdioSession {
     this.group.processExited();
   }
   abstract resize(size: WindowSize): void;
+  closeStdin(): void {
+    this.group.closeStdin();
+  }
   abort(): void {
     this.group.abort();
   }

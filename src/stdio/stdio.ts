@@ -55,6 +55,8 @@ export interface StdioSession {
   /** TIOCSWINSZ; throws when it is no terminal. No effect after the end. */
   resize(size: WindowSize): void;
   readonly terminal: boolean;
+  /** Takes no more from the host for stdin: the process sees its end. No effect on a terminal. */
+  closeStdin(): void;
   /** Ends every stream now, whatever is in flight (container deleted, agent ending). */
   abort(): void;
   /** Bytes so far, for DumpStacks and logs. */

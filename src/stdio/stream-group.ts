@@ -37,6 +37,10 @@ export class StreamGroup {
     this.#over.resolve();
   }
 
+  closeStdin(): void {
+    this.#streams.stdin?.end();
+  }
+
   abort(): void {
     this.#streams.stdin?.stop();
     this.#streams.stdout?.abort();

@@ -1,7 +1,9 @@
 import { silentLogger } from '../log/logger.ts';
 import type { Fd } from '../os/fd.ts';
+import { pipe } from '../os/pipe.ts';
 import { setWindowSize, type WindowSize } from '../os/pty.ts';
 import { InputStream } from './input-stream.ts';
+import type { PipeEnds, StdioKeeper } from './keeper.ts';
 import { defaultDrainPolicy } from './limits.ts';
 import { OutputStream } from './output-stream.ts';
 import { openSink, type RelaySessionOptions } from './pipe-relay.ts';
@@ -12,47 +14,95 @@ export interface TtyRelayOptions extends RelaySessionOptions {
   /** The pty's master. Owned by the session from now on, also when it cannot be started. */
   master: Fd;
   /** Log file that gets a copy of all output. Owned like the master. */
-  tee?: Fd;
+  tee?: Fd | null;
+  /** Keeps the pipes between the terminal and its connections. */
+  keeper?: StdioKeeper | undefined;
+  /** Those pipes of an agent before this one, with what is in them. Owned like the master. */
+  through?: { stdin: PipeEnds | null; stdout: PipeEnds | null };
 }
 
-function startOutput(options: TtyRelayOptions, connection: Fd | null): OutputStream {
+/** What the streams of a terminal are made of, until they own it. */
+class Parts {
+  readonly stdin: Fd | null;
+  readonly stdout: Fd | null;
+  readonly through: { stdin: PipeEnds | null; stdout: PipeEnds | null };
+  inputMaster: Fd | null = null;
+
+  constructor(options: TtyRelayOptions) {
+    const { stdin, stdout, stderr } = options.connections.take();
+    // A terminal has one output, and it is stdout's.
+    stderr?.close();
+    this.stdin = stdin;
+    this.stdout = stdout;
+    this.through = { stdin: null, stdout: null, ...options.through };
+  }
+
+  /** Throws OsError (EMFILE). */
+  complete({ keeper, master }: TtyRelayOptions): void {
+    for (const name of ['stdin', 'stdout'] as const) {
+      if (keeper === undefined || this.through[name] !== null) continue;
+      if (name === 'stdout' || this.stdin !== null)
+        this.through[name] = keeper.keepPipe(name, pipe());
+    }
+    if (this.stdin !== null) this.inputMaster = master.dup();
+  }
+
+  closeInput(): void {
+    const { stdin, inputMaster, through } = this;
+    for (const fd of [through.stdin?.read, through.stdin?.write, inputMaster, stdin]) fd?.close();
+  }
+
+  closeOutput(options: TtyRelayOptions): void {
+    const { stdout, through } = this;
+    const { master, tee } = options;
+    for (const fd of [master, through.stdout?.read, through.stdout?.write, stdout, tee])
+      fd?.close();
+  }
+}
+
+function startOutput(options: TtyRelayOptions, parts: Parts): OutputStream {
   const { master, tee, policy = defaultDrainPolicy, log = silentLogger } = options;
   return new OutputStream({
     source: master,
     sourceKind: 'pty',
-    destination: connection ?? openSink(),
+    destination: parts.stdout ?? openSink(),
     atEnd: 'close',
-    tee,
+    through: parts.through.stdout ?? undefined,
+    tee: tee ?? undefined,
+    name: 'stdout',
+    outliveHost: options.outliveHost,
+    criLog: options.criLog,
     policy,
     log: log.with({ stream: 'stdout' }),
   });
 }
 
 function startStreams(options: TtyRelayOptions): StreamGroup {
-  const { log = silentLogger, master } = options;
-  const { stdin, stdout, stderr } = options.connections.take();
-  // A terminal has one output, and it is stdout's.
-  stderr?.close();
-  let inputMaster: Fd | undefined;
+  const { log = silentLogger } = options;
+  const parts = new Parts(options);
   let output: OutputStream | undefined;
   try {
     // Before the output, which owns the master and may close it at any time.
-    if (stdin !== null) inputMaster = master.dup();
-    output = startOutput(options, stdout);
-    if (stdin === null || inputMaster === undefined) return new StreamGroup({ stdout: output });
+    parts.complete(options);
+    output = startOutput(options, parts);
+    const { stdin, inputMaster, through } = parts;
+    if (stdin === null || inputMaster === null) {
+      parts.closeInput();
+      return new StreamGroup({ stdout: output });
+    }
     const input = new InputStream({
       source: stdin,
       destination: inputMaster,
       destinationKind: 'pty',
+      through: through.stdin ?? undefined,
       log: log.with({ stream: 'stdin' }),
     });
     // The terminal is hung up only when the last descriptor of its master is closed.
     void output.ended.then(() => input.stop());
     return new StreamGroup({ stdin: input, stdout: output });
   } catch (error) {
-    stdin?.close();
-    inputMaster?.close();
-    if (output === undefined) for (const fd of [master, stdout, options.tee]) fd?.close();
+    parts.closeInput();
+    if (output === undefined) parts.closeOutput(options);
     else output.abort();
     throw error;
   }
