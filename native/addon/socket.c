@@ -128,19 +128,22 @@ GCS_FUNCTION(shutdown_socket) {
   return gcs_result(env, shutdown(fd, how));
 }
 
-// socketPair(out: [one, other])
-GCS_FUNCTION(socket_pair) {
+static napi_value pair_of(napi_env env, napi_callback_info info, int type) {
   ARGUMENTS(1);
   INTS_ARG(out, length, 2, 0);
   (void)length;
   int fds[2];
-  int result = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds);
+  int result = socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds);
   if (result == 0) {
     out[0] = fds[0];
     out[1] = fds[1];
   }
   return gcs_result(env, result);
 }
+
+// socketPair(out: [one, other]), packetPair(out: [one, other])
+GCS_FUNCTION(socket_pair) { return pair_of(env, info, SOCK_STREAM); }
+GCS_FUNCTION(packet_pair) { return pair_of(env, info, SOCK_SEQPACKET); }
 
 static size_t take_descriptors(struct msghdr *message, int32_t *out, size_t room) {
   size_t taken = 0;
@@ -228,6 +231,7 @@ void init_socket(napi_env env, napi_value exports) {
       {"listen", listen_socket},
       {"accept", accept_socket},       {"socketError", socket_error},
       {"shutdown", shutdown_socket},   {"socketPair", socket_pair},
+      {"packetPair", packet_pair},
       {"receiveFds", receive_fds},     {"sendFds", send_fds},
   };
   GCS_DEFINE(table);

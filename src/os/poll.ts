@@ -94,7 +94,7 @@ export class FdPoll implements Disposable {
 /** Resolves when `fd` is ready; rejects with the signal's reason. */
 export function untilReady(
   fd: number,
-  interest: { read?: boolean; write?: boolean },
+  interest: { read?: boolean; write?: boolean; disconnect?: boolean },
   options: { signal?: AbortSignal } = {},
 ): Promise<Readiness> {
   const { signal } = options;

@@ -31,6 +31,15 @@ export interface SpawnOptions {
   terminal?: string;
 }
 
+/** How and when a process ended. */
+export interface ProcessEnd {
+  readonly status: ExitStatus;
+  /** CLOCK_REALTIME, nanoseconds since the epoch: as init recorded it, or when we took notice. */
+  readonly endedAtNs: bigint;
+  /** Why nobody knows the status, and 255 stands for it; undefined when it is exact. */
+  readonly reason: string | undefined;
+}
+
 /** A process whose exit this agent collects. Signals go through its pidfd, so they never reach a recycled pid. */
 export interface Child {
   readonly pid: number;
@@ -40,6 +49,15 @@ export interface Child {
   readonly exited: Promise<ExitStatus>;
   /** The status when it has ended, else undefined. */
   readonly status: ExitStatus | undefined;
+  /** The status with its time when it has ended, else undefined. */
+  readonly ended?: ProcessEnd | undefined;
+  /**
+   * Called once, synchronously, when the end is known and before `exited` settles. As long as it has
+   * not returned the kernel keeps the status of a child of ours: if we are killed until then, it goes
+   * to init and its record. So who writes the status down here never loses it. What it throws is an
+   * uncaught exception; the process is collected all the same.
+   */
+  beforeCollect?: ((end: ProcessEnd) => void) | undefined;
   /** pidfd_send_signal(2). False when the process has ended (ESRCH). Throws OsError for anything else (EINVAL: no such signal). */
   signal(signal: number): boolean;
 }

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { PidfdChild } from './child.ts';
+import { type ForeignOptions, PidfdChild } from './child.ts';
 import { check, hasCode, OsError } from './errors.ts';
+import { ExitRecords } from './exit-records.ts';
 import { Fd } from './fd.ts';
 import { native } from './native.ts';
 import { nodeChildren, onNodeChildExit } from './node-children.ts';
-import type { Child, SpawnOptions } from './process.ts';
+import { type Child, processStartTime, type SpawnOptions } from './process.ts';
 import { spawnProcess } from './spawn.ts';
 import { P_ALL, P_PID, P_PIDFD, WEXITED, WNOHANG, WNOTHREAD, WNOWAIT } from './wait.ts';
 
@@ -13,6 +14,9 @@ const { errno, signals } = constants;
 
 /** Orphans collected in one turn of the event loop, so that a storm of them starves nobody. */
 const ORPHANS_A_TURN = 512;
+
+/** Milliseconds between the end of a process of init's and the record of it that init writes at once. */
+const RECORD_WAIT_MS = 5000;
 
 let running: Reaper | undefined;
 
@@ -108,6 +112,39 @@ export class Reaper implements Disposable {
     }
   }
 
+  /**
+   * Watches a process that is init's child, since the agent that had it died: its pidfd tells of its
+   * end, and init's record of how. Undefined when `pid` is not, or no more, the process that started
+   * at `startTime` (clock ticks since boot): its record is there then. The same process again gives
+   * the same Child. Without a record within `waitMs` of the end (default 5000) the kernel is asked,
+   * and when it cannot tell either the process ends with exit code 255 and a reason. Throws OsError
+   * for what is no answer (EMFILE …).
+   */
+  adoptForeign(
+    pid: number,
+    startTime: number,
+    options: { records?: ExitRecords; waitMs?: number } = {},
+  ): Child | undefined {
+    const known = this.#owned.get(pid);
+    if (known?.startTime === startTime) return known;
+    const result = native().pidfdOpen(pid);
+    // EINVAL, ENOENT: the number is that of a thread now.
+    if ([errno.ESRCH, errno.EINVAL, errno.ENOENT].includes(-result)) return undefined;
+    const pidfd = new Fd(check('pidfd_open', result, `${pid}`));
+    try {
+      // Opened first: it is the one that is looked at, unless that has ended, and then it is not.
+      if (processStartTime(pid) === startTime) {
+        const { records = ExitRecords.fromEnvironment(), waitMs = RECORD_WAIT_MS } = options;
+        return this.#watch(pid, pidfd, { startTime, records, waitMs });
+      }
+    } catch (error) {
+      pidfd.close();
+      throw error;
+    }
+    pidfd.close();
+    return undefined;
+  }
+
   /** Orphans collected so far that nobody had adopted. */
   get orphansCollected(): number {
     return this.#orphansCollected;
@@ -128,15 +165,17 @@ export class Reaper implements Disposable {
     check('prctl PR_SET_CHILD_SUBREAPER', native().setChildSubreaper(false));
   }
 
-  #watch(pid: number, pidfd: Fd): PidfdChild {
-    const child = new PidfdChild(pid, pidfd, {
+  #watch(pid: number, pidfd: Fd, foreign?: ForeignOptions): PidfdChild {
+    const events = {
       parked: () => this.#parked.add(child),
       collected: () => {
-        this.#owned.delete(pid);
+        // The pid may be another's by now.
+        if (this.#owned.get(pid) === child) this.#owned.delete(pid);
         this.#parked.delete(child);
         if (this.#blocked) this.#kick();
       },
-    });
+    };
+    const child: PidfdChild = new PidfdChild(pid, pidfd, events, foreign);
     this.#owned.set(pid, child);
     if (this.#disposed) child.unref();
     return child;

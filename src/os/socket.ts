@@ -137,6 +137,14 @@ export function socketPair(): [Fd, Fd] {
   return [new Fd(one), new Fd(other)];
 }
 
+/** socketpair(2) with SOCK_SEQPACKET: what one end sends at once the other receives at once. */
+export function packetPair(): [Fd, Fd] {
+  const ends = new Int32Array(2);
+  check('socketpair', native().packetPair(ends));
+  const [one = -1, other = -1] = ends;
+  return [new Fd(one), new Fd(other)];
+}
+
 const howNumber = { read: 0, write: 1, both: 2 } as const;
 
 /** shutdown(2). ENOTCONN is not an error: the peer may have gone first. */
