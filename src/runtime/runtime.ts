@@ -1,6 +1,7 @@
 import type { Cgroup } from '../cgroup/hierarchy.ts';
 import type { Fd } from '../os/fd.ts';
-import type { ExitStatus } from '../os/process.ts';
+import type { KnownProcess } from '../os/known-process.ts';
+import type { ExitStatus, ProcessEnd } from '../os/process.ts';
 import type { OciLinuxResources, OciProcess } from '../spec/oci.ts';
 
 declare const containerIdBrand: unique symbol;
@@ -26,6 +27,10 @@ export interface RuntimeProcess {
   readonly terminal: Fd | undefined;
   readonly exited: Promise<ExitStatus>;
   readonly status: ExitStatus | undefined;
+  /** The status with its time when it has ended. */
+  readonly ended: ProcessEnd | undefined;
+  /** See Child: called with the end before it is collected. */
+  beforeCollect: ((end: ProcessEnd) => void) | undefined;
   /** Through its pidfd; false when it has ended. */
   signal(signal: number): boolean;
 }
@@ -80,7 +85,10 @@ export interface RuntimeContainer {
    * shares with the agent. Undefined when it has none of its own that the agent can see.
    */
   readonly cgroup: Cgroup | undefined;
-  start(): Promise<void>;
+  /** Text of /proc/PID/cgroup of its init when it was created: what `cgroup` is located by. */
+  readonly membership: string | undefined;
+  /** After an abort, as after a failure, it may have been started all the same. */
+  start(options?: { signal?: AbortSignal }): Promise<void>;
   exec(options: ExecOptions): Promise<RuntimeProcess>;
   /** `all`: every process of the container. RuntimeError 'not-running' when it has ended. */
   kill(signal: number, options?: { all?: boolean }): Promise<void>;
@@ -100,6 +108,39 @@ export interface Runtime {
   /** Everything or nothing: a failed create leaves no container, directory, process or descriptor behind. */
   create(options: CreateOptions): Promise<RuntimeContainer>;
   list(): Promise<RuntimeContainerState[]>;
+  /**
+   * For an agent that takes the place of one that was killed, before it does anything else. Waits
+   * for the commands of that one that are still under way and ends what they were to start, since
+   * nobody was told of it.
+   */
+  takeOver(bundles: readonly string[]): Promise<RuntimeTakeover>;
+}
+
+export interface LoadOptions {
+  readonly id: ContainerId;
+  readonly bundle: string;
+  readonly init: KnownProcess;
+  readonly started: boolean;
+  readonly ownsPidNamespace: boolean;
+  readonly membership: string | undefined;
+  /** Of other processes in the container that an agent had started nothing is left. */
+  readonly execs: readonly KnownProcess[];
+}
+
+export interface LoadedContainer {
+  readonly container: RuntimeContainer;
+  /** In the order of `execs`. */
+  readonly execs: readonly RuntimeProcess[];
+}
+
+/** What an agent before this one has left of its containers. */
+export interface RuntimeTakeover {
+  /** As the runtime lists it; undefined for a container it does not have. */
+  state(id: ContainerId): RuntimeContainerState | undefined;
+  /** Takes over a container that was created. Its processes need not live any more. */
+  load(options: LoadOptions): Promise<LoadedContainer>;
+  /** Removes what there is of a container, whatever its state: its create or its delete was cut off. Never one of another bundle. */
+  discard(id: ContainerId, bundle: string): Promise<void>;
 }
 
 export type RuntimeErrorCode =

@@ -1,5 +1,5 @@
 import type { Logger } from '../log/logger.ts';
-import type { ExitStatus } from '../os/process.ts';
+import type { ProcessEnd } from '../os/process.ts';
 import { StateDirectory, StateInUseError } from './directory.ts';
 import type {
   AnnouncedExit,
@@ -15,8 +15,8 @@ import type {
 export interface RecordedProcess {
   readonly pid: number;
   readonly startTime: number;
-  readonly status: ExitStatus | undefined;
-  beforeCollect: ((status: ExitStatus, endedAtNs: bigint) => void) | undefined;
+  readonly ended?: ProcessEnd | undefined;
+  beforeCollect?: ((end: ProcessEnd) => void) | undefined;
 }
 
 /** `path` undefined: nothing is kept. */
@@ -127,12 +127,8 @@ class Progress<T extends object> {
   }
 }
 
-function endOf(status: ExitStatus, at: bigint): RecordedEnd {
-  return { status, at: String(at) };
-}
-
-function nowNs(): bigint {
-  return BigInt(Date.now()) * 1_000_000n;
+function recordOf({ status, endedAtNs, reason }: ProcessEnd): RecordedEnd {
+  return { status, at: String(endedAtNs), ...(reason === undefined ? {} : { reason }) };
 }
 
 /** One container in the journal, from before anything of it is made until all of it is gone. */
@@ -179,15 +175,15 @@ export class ContainerRecord {
       phase: 'created',
       init: { pid, startTime },
       ...(membership === undefined ? {} : { membership }),
-      ...(init.status === undefined ? {} : { end: endOf(init.status, nowNs()) }),
+      ...(init.ended === undefined ? {} : { end: recordOf(init.ended) }),
     });
     this.watch(init);
   }
 
   /** Records the end of init. */
   watch(init: RecordedProcess): void {
-    if (init.status !== undefined) return;
-    init.beforeCollect = (status, at) => this.#set({ end: endOf(status, at) });
+    if (init.ended !== undefined) return;
+    init.beforeCollect = (end) => this.#set({ end: recordOf(end) });
   }
 
   /** True once nothing is recorded any more. */
@@ -199,8 +195,9 @@ export class ContainerRecord {
     this.#set({ phase });
   }
 
-  ended(end: RecordedEnd): void {
-    this.#set({ end });
+  /** Found by the agent that came after. */
+  ended(end: ProcessEnd): void {
+    this.#set({ end: recordOf(end) });
   }
 
   endedBy(signal: number): void {
@@ -268,23 +265,24 @@ export class ProcessRecord {
 
   /** It runs, and the host is going to be told. */
   running(process: RecordedProcess): void {
-    const { pid, startTime, status } = process;
+    const { pid, startTime, ended } = process;
     this.#set({
       phase: 'running',
       process: { pid, startTime },
-      ...(status === undefined ? {} : { end: endOf(status, nowNs()) }),
+      ...(ended === undefined ? {} : { end: recordOf(ended) }),
     });
     this.watch(process);
   }
 
   /** Records its end. */
   watch(process: RecordedProcess): void {
-    if (process.status !== undefined) return;
-    process.beforeCollect = (status, at) => this.#set({ end: endOf(status, at) });
+    if (process.ended !== undefined) return;
+    process.beforeCollect = (end) => this.#set({ end: recordOf(end) });
   }
 
-  ended(end: RecordedEnd): void {
-    this.#set({ end });
+  /** Found by the agent that came after. */
+  ended(end: ProcessEnd): void {
+    this.#set({ end: recordOf(end) });
   }
 
   remove(): void {

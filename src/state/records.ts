@@ -1,4 +1,4 @@
-import type { ExitStatus } from '../os/process.ts';
+import type { ExitStatus, ProcessEnd } from '../os/process.ts';
 
 /** Of all files; one of another version is left alone. */
 export const stateVersion = 1;
@@ -91,4 +91,9 @@ export interface ProcessProgress {
   phase: 'starting' | 'running';
   process?: ProcessIdentity;
   end?: RecordedEnd;
+}
+
+/** The end of a process as it was recorded. */
+export function endFrom({ status, at, reason }: RecordedEnd): ProcessEnd {
+  return { status, endedAtNs: BigInt(at), reason };
 }

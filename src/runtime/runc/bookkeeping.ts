@@ -3,10 +3,12 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -82,6 +84,11 @@ export class ProcessDirectory {
     this.#path = target;
   }
 
+  /** When the pid file was written, in milliseconds since the epoch; undefined when there is none. */
+  get writtenAt(): number | undefined {
+    return statSync(this.pidFile, { throwIfNoEntry: false })?.mtimeMs;
+  }
+
   remove(): void {
     removeTree(this.#path, [this.pidFile, this.processFile]);
   }
@@ -132,5 +139,32 @@ export class Bookkeeping {
     // (107 bytes) with an id of 64; '~' is in no id, so no container has such a name.
     const path = mkdtempSync(join(this.root, `${id.slice(0, prefixLimit)}~`));
     return new ProcessDirectory(path, this.containerDirectory(id));
+  }
+
+  /** Directories of processes that were being made when an agent was killed. */
+  unsettled(): ProcessDirectory[] {
+    return namesIn(this.root)
+      .filter((name) => name.includes('~'))
+      .map((name) => new ProcessDirectory(join(this.root, name), this.root));
+  }
+
+  processAt(id: ContainerId, pid: number): ProcessDirectory {
+    const container = this.containerDirectory(id);
+    return new ProcessDirectory(join(container, String(pid)), container);
+  }
+
+  /** Directories of the processes of a container, by pid. */
+  processes(id: ContainerId): Map<number, ProcessDirectory> {
+    const pids = namesIn(this.containerDirectory(id)).filter((name) => /^\d+$/.test(name));
+    return new Map(pids.map((name) => [Number(name), this.processAt(id, Number(name))]));
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return [];
+    throw error;
   }
 }

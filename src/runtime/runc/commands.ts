@@ -144,8 +144,13 @@ export class RuntimeCommands {
   /** The log in a bundle; none when the bundle is gone, which a runtime would fail for. */
   logIn(bundle: string | undefined): ErrorLog | undefined {
     if (bundle === undefined) return undefined;
-    const log = new ErrorLog(join(bundle, 'runc.log'));
+    const log = new ErrorLog(this.logPath(bundle));
     return log.exists || existsSync(bundle) ? log : undefined;
+  }
+
+  /** Where commands of a bundle's container log to. */
+  logPath(bundle: string): string {
+    return join(bundle, 'runc.log');
   }
 
   #failure(

@@ -12,6 +12,7 @@ import {
   RuntimeError,
   type RuntimeProcessInfo,
 } from '../runtime.ts';
+import type { ProcessDirectory } from './bookkeeping.ts';
 import { cancelGraceMs, within } from './cancel.ts';
 import type { Command } from './commands.ts';
 import { ErrorLog } from './error-log.ts';
@@ -35,6 +36,14 @@ export interface RuncContainerParts {
   readonly membership: Membership | undefined;
   /** Called once, when its state is gone. */
   readonly onDeleted: () => void;
+  /** Of a container that an agent before this one made. */
+  readonly taken?: { readonly started: boolean; readonly execs: readonly KeptExec[] };
+}
+
+/** An exec'd process with the directory that is kept for it. */
+export interface KeptExec {
+  readonly process: RuncProcess;
+  readonly directory: ProcessDirectory;
 }
 
 /** A container that an OCI runtime program keeps, with its processes as children of the agent. */
@@ -50,7 +59,7 @@ export class RuncContainer implements RuntimeContainer {
   /** Exec'd processes that live, by pid. */
   readonly #execs = new Map<number, RuncProcess>();
   /** Somebody has tried to start it. */
-  #started = false;
+  #started: boolean;
   /** Settles when init has ended and nothing of the container runs any more. */
   readonly #emptied: Promise<void>;
 
@@ -62,6 +71,8 @@ export class RuncContainer implements RuntimeContainer {
     this.#services = services;
     this.#membership = parts.membership;
     this.#onDeleted = parts.onDeleted;
+    this.#started = parts.taken?.started ?? false;
+    for (const exec of parts.taken?.execs ?? []) this.#keep(exec);
     this.#emptied = this.#killWhatOutlivesInit();
   }
 
@@ -71,9 +82,13 @@ export class RuncContainer implements RuntimeContainer {
     return this.#cgroup;
   }
 
-  async start(): Promise<void> {
+  get membership(): Membership | undefined {
+    return this.#membership;
+  }
+
+  async start(options: { signal?: AbortSignal } = {}): Promise<void> {
     this.#started = true; // Also when it fails: it may run all the same.
-    await this.#run({ operation: 'start', args: ['--', this.id] });
+    await this.#run({ operation: 'start', args: ['--', this.id], ...options });
   }
 
   async exec(options: ExecOptions): Promise<RuncProcess> {
@@ -101,16 +116,20 @@ export class RuncContainer implements RuntimeContainer {
         await discard(process);
         throw error;
       }
-      this.#execs.set(process.pid, process);
-      void process.exited.then(() => {
-        this.#execs.delete(process.pid);
-        directory.remove();
-      });
+      this.#keep({ process, directory });
       return process;
     } catch (error) {
       directory.remove();
       throw this.#explain(error);
     }
+  }
+
+  #keep({ process, directory }: KeptExec): void {
+    this.#execs.set(process.pid, process);
+    void process.exited.then(() => {
+      this.#execs.delete(process.pid);
+      directory.remove();
+    });
   }
 
   async kill(signal: number, options: { all?: boolean } = {}): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Fd } from '../../os/fd.ts';
-import type { Child, ExitStatus } from '../../os/process.ts';
+import type { Child, ExitStatus, ProcessEnd } from '../../os/process.ts';
 import type { RuntimeProcess } from '../runtime.ts';
 
 /** A process that the runtime left behind, as the agent's child. */
@@ -26,6 +26,18 @@ export class RuncProcess implements RuntimeProcess {
 
   get status(): ExitStatus | undefined {
     return this.#child.status;
+  }
+
+  get ended(): ProcessEnd | undefined {
+    return this.#child.ended;
+  }
+
+  get beforeCollect(): ((end: ProcessEnd) => void) | undefined {
+    return this.#child.beforeCollect;
+  }
+
+  set beforeCollect(hook: ((end: ProcessEnd) => void) | undefined) {
+    this.#child.beforeCollect = hook;
   }
 
   signal(signal: number): boolean {

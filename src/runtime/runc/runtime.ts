@@ -7,6 +7,7 @@ import {
   type RuntimeContainer,
   type RuntimeContainerState,
   RuntimeError,
+  type RuntimeTakeover,
 } from '../runtime.ts';
 import { Bookkeeping } from './bookkeeping.ts';
 import { RuntimeCommands } from './commands.ts';
@@ -78,5 +79,12 @@ export class RuncRuntime implements Runtime {
   async list(): Promise<RuntimeContainerState[]> {
     const { commands } = this.#services;
     return parseList(await commands.run({ operation: 'list', args: ['-f', 'json'], output: true }));
+  }
+
+  async takeOver(bundles: readonly string[]): Promise<RuntimeTakeover> {
+    // Most agents have nobody before them.
+    const { RuncTakeover } = await import('./load.ts');
+    await RuncTakeover.settle(this.#services, bundles);
+    return new RuncTakeover(this.#services, await this.list(), this.#ids);
   }
 }
