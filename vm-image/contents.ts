@@ -105,6 +105,8 @@ export const MODULES: ModuleSets = {
     'hv_utils',
     'pci-hyperv',
     'overlay',
+    // Its node, /dev/mapper/control, has to be there before anybody can ask for it.
+    'dm-mod',
   ],
   onDemand: [
     'vsock_diag',
@@ -116,7 +118,6 @@ export const MODULES: ModuleSets = {
     '9pnet_fd',
     'virtiofs',
     'loop',
-    'dm-mod',
     'dm-verity',
     'dm-crypt',
     'dm-integrity',

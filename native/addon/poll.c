@@ -66,6 +66,7 @@ static int short_events(int uv_events) {
   if (uv_events & UV_READABLE) events |= POLLIN;
   if (uv_events & UV_WRITABLE) events |= POLLOUT;
   if (uv_events & UV_DISCONNECT) events |= POLLRDHUP;
+  if (uv_events & UV_PRIORITIZED) events |= POLLPRI;
   return events;
 }
 
@@ -76,9 +77,13 @@ static void on_ready(uv_poll_t *handle, int status, int uv_events) {
   struct pollfd now = {.fd = watch->fd, .events = (short)short_events(watch->events)};
   int count;
   RETRY(count, poll(&now, 1, 0));
+  // The kernel forgets such an event when it is looked at: the loop's look was the one that counts.
+  if (count == 0 && (uv_events & UV_PRIORITIZED)) {
+    now.revents = POLLPRI;
+    count = 1;
+  }
   // Somebody took what was there since the loop looked: nothing to report.
   if (count == 0 && status == 0) return;
-  (void)uv_events;
   napi_env env = watch->env;
   napi_handle_scope scope;
   napi_open_handle_scope(env, &scope);

@@ -98,7 +98,7 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
   setCorePattern({ pattern: flags['core-dump-location'], ownMachine: inVm }, log);
   using reaper = Reaper.start();
   const ownMachine = inVm || flags['manage-memory'];
-  using memory = ownMachine ? await manageMemory(flags, log) : undefined;
+  using memory = ownMachine ? await manageMemory(flags, { takePlugged: inVm, log }) : undefined;
   await using transport = createTransport(choice, {
     onDropped: (error) => log.warning('peer dropped', { error: error.message }),
     bridgeOnStdio: flags['use-inouterr'],
@@ -147,13 +147,17 @@ async function noHost(end: AbortSignal, log: Logger): Promise<void> {
 }
 
 /** An agent that cannot limit the pods' memory is of more use than none. */
-async function manageMemory(flags: AgentFlags, log: Logger): Promise<MachineMemory | undefined> {
+async function manageMemory(
+  flags: AgentFlags,
+  { takePlugged, log }: { takePlugged: boolean; log: Logger },
+): Promise<MachineMemory | undefined> {
   try {
     // Loaded when needed: no other start pays for it.
     const { MachineMemory } = await import('../cgroup/machine-memory.ts');
     return await MachineMemory.start({
       reserveBytes: flags['root-mem-reserve-bytes'],
       agentBytes: flags['gcs-mem-limit-bytes'],
+      takePlugged,
       log,
     });
   } catch (error) {

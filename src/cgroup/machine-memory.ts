@@ -1,12 +1,12 @@
-import { readFileSync, watch, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { Uevents } from '../os/uevents.ts';
-import { KeyedCounts, readFileIfPresentSync } from './files.ts';
+import { watchAgent } from './agent-memory.ts';
+import { readFileIfPresentSync } from './files.ts';
 import type { Cgroup } from './hierarchy.ts';
 import { cgroupAt, makeCgroup } from './make.ts';
-import { LegacyMemoryEvent } from './memory-events.ts';
 import { OomWatch } from './oom-watch.ts';
 
 export interface MachineMemoryOptions {
@@ -15,6 +15,8 @@ export interface MachineMemoryOptions {
   /** What the agent uses before the log says so, in bytes. */
   readonly agentBytes: number;
   readonly log: Logger;
+  /** Put memory to use as it is plugged in: where nobody else, like udev, does. */
+  readonly takePlugged?: boolean;
   /** Memory of the machine in bytes; default: what the kernel says now. */
   readonly total?: () => number;
   /** Tells that devices, memory among them, came or went. */
@@ -50,6 +52,7 @@ export class MachineMemory implements Disposable {
       await makeCgroup('/pods', none, { inner: true, log }),
     );
     try {
+      if (options.takePlugged === true) takePlugged(log);
       memory.refresh();
       memory.#watches.use(memory.#watchPods());
       memory.#watches.use(memory.#watchMachine());
@@ -121,70 +124,13 @@ function countBelow(root: string | undefined): void {
   if (readFileIfPresentSync(file)?.trim() === '0') writeFileSync(file, '1', { flag: 'r+' });
 }
 
-/** Puts the agent into its cgroup and says in the log when it uses more than it should. */
-async function watchAgent({ agentBytes, log }: MachineMemoryOptions): Promise<Disposable> {
-  const gcs = await makeCgroup('/gcs', { memory: { limit: -1 } }, { inner: false, log });
-  const legacy = gcs.controllers.get('memory');
-  const directory = legacy ?? gcs.unified;
-  if (directory === undefined) throw new AgentError('not-supported', 'this machine has no cgroups');
-  writeFileSync(`${directory}/cgroup.procs`, `${process.pid}`, { flag: 'r+' });
-  const report = (usage: number, threshold: number): void =>
-    log.warning('the agent uses more memory than expected', { usage, threshold });
-  return legacy === undefined
-    ? watchUnified(directory, agentBytes, report)
-    : watchLegacy(legacy, agentBytes, report);
-}
-
-type Report = (usage: number, threshold: number) => void;
-
-/** Each mark that was reached is doubled: the log gets a line for each doubling, not one for each byte beyond. */
-function watchLegacy(directory: string, first: number, report: Report): Disposable {
-  let threshold = first;
-  let event: LegacyMemoryEvent;
-  const look = (): void => {
-    const usage = Number(readFileSync(`${directory}/memory.usage_in_bytes`, 'latin1'));
-    // Told when it is crossed in either direction.
-    if (usage < threshold) return;
-    report(usage, threshold);
-    threshold = beyond(threshold, usage);
-    event[Symbol.dispose]();
-    event = begin();
-  };
-  const begin = (): LegacyMemoryEvent =>
-    new LegacyMemoryEvent(directory, 'memory.usage_in_bytes', look, `${threshold}`);
-  event = begin();
-  return { [Symbol.dispose]: () => event[Symbol.dispose]() };
-}
-
-/**
- * v2 tells only of memory.high, and there the kernel takes the agent's file pages away and slows it
- * down: the mark is raised at once, whatever is in use by then.
- */
-function watchUnified(directory: string, first: number, report: Report): Disposable {
-  const high = `${directory}/memory.high`;
-  let threshold = first;
-  let seen = highEvents(directory);
-  const watcher = watch(`${directory}/memory.events`, { persistent: false }, () => {
-    const events = highEvents(directory);
-    if (events === seen) return;
-    seen = events;
-    const usage = Number(readFileSync(`${directory}/memory.current`, 'latin1'));
-    const reached = threshold;
-    threshold = beyond(threshold, usage);
-    writeFileSync(high, `${threshold}`, { flag: 'r+' });
-    report(usage, reached);
-  });
-  writeFileSync(high, `${threshold}`, { flag: 'r+' });
-  return { [Symbol.dispose]: () => watcher.close() };
-}
-
-/** The next mark: doubled at least once, and until it is above what is in use. */
-function beyond(threshold: number, usage: number): number {
-  let next = threshold * 2;
-  while (next <= usage) next *= 2;
-  return next;
-}
-
-function highEvents(directory: string): bigint {
-  return new KeyedCounts(readFileSync(`${directory}/memory.events`, 'latin1')).get('high');
+/** Kernel documentation "Memory Hot(Un)Plug": what is plugged in is not used until it is put online. */
+function takePlugged(log: Logger): void {
+  const file = '/sys/devices/system/memory/auto_online_blocks';
+  if (readFileIfPresentSync(file)?.trim() !== 'offline') return;
+  try {
+    writeFileSync(file, 'online', { flag: 'r+' });
+  } catch (error) {
+    log.error('memory that is plugged in will not be used', { error: String(error) });
+  }
 }

@@ -1,4 +1,4 @@
-import { constants, writeFileSync } from 'node:fs';
+import { constants, writeFileSync, writeSync } from 'node:fs';
 import { check } from '../os/errors.ts';
 import { Fd } from '../os/fd.ts';
 import { native } from '../os/native.ts';
@@ -44,5 +44,40 @@ export class LegacyMemoryEvent implements Disposable {
   [Symbol.dispose](): void {
     this.#poll.close();
     this.#event.close();
+  }
+}
+
+/** Microseconds a process of the cgroup waited for memory within the time, also in microseconds. */
+const STALL = 100_000;
+const WITHIN = 1_000_000;
+
+/**
+ * Told by the kernel when processes of a v2 cgroup wait for memory, at most once a second: a trigger
+ * on memory.pressure (Documentation/accounting/psi.rst). It watches and changes nothing. Ends with
+ * the cgroup; keeps no event loop alive. Throws the system's error, where the kernel counts no
+ * pressure ENOENT or EOPNOTSUPP.
+ */
+export class MemoryPressure implements Disposable {
+  readonly #file: Fd;
+  readonly #poll: FdPoll;
+
+  constructor(directory: string, onEvent: () => void) {
+    this.#file = openFile(`${directory}/memory.pressure`, constants.O_RDWR);
+    try {
+      writeSync(this.#file.raw, `some ${STALL} ${WITHIN}`);
+      this.#poll = new FdPoll(this.#file.raw, { priority: true }, ({ hangup }) => {
+        if (hangup) this.#poll.pause();
+        else onEvent();
+      });
+    } catch (error) {
+      this.#file.close();
+      throw error;
+    }
+    this.#poll.unref();
+  }
+
+  [Symbol.dispose](): void {
+    this.#poll.close();
+    this.#file.close();
   }
 }

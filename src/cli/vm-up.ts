@@ -18,6 +18,8 @@ export interface VmUpOptions {
   readonly name: string;
   /** MiB. */
   readonly memory: number;
+  /** MiB; undefined: none can be plugged in. */
+  readonly maxMemory: number | undefined;
   readonly cpus: number;
   readonly image: string | undefined;
   readonly kernel: string | undefined;
@@ -92,6 +94,7 @@ async function start(
   const qemu = {
     ...{ name: state.name, image, acceleration: state.acceleration, cid: state.cid },
     ...{ memory: state.memory, cpus: state.cpus, transport: state.transport },
+    maxMemory: options.maxMemory,
     deviceSocket: directory.device,
     qmpSocket: directory.qmp,
     commandLine: kernelCommandLine(image.commandLine, options),

@@ -7,6 +7,7 @@ export type Readiness = { readable: boolean; writable: boolean; hangup: boolean 
 const UV_READABLE = 1;
 const UV_WRITABLE = 2;
 const UV_DISCONNECT = 4;
+const UV_PRIORITIZED = 8;
 // poll(2)
 const POLLIN = 0x1;
 const POLLOUT = 0x4;
@@ -23,7 +24,8 @@ const POLLRDHUP = 0x2000;
  * neither paused nor closed. An error condition (POLLERR, a refused connect or a pipe without
  * readers) is delivered once, as readable and writable where they were asked for, so that the next
  * system call tells the error; resume() arms the poll again. `hangup` is POLLHUP, POLLERR, or with
- * `disconnect` POLLRDHUP (the peer sends no more).
+ * `disconnect` POLLRDHUP (the peer sends no more). With `priority` (POLLPRI) onReady is what tells of
+ * it: files of the kernel that report events so forget each when it was looked at.
  *
  * One poll a descriptor: a second one throws EEXIST. Regular files cannot be polled: EPERM.
  */
@@ -33,12 +35,15 @@ export class FdPoll implements Disposable {
 
   constructor(
     fd: number,
-    interest: { read?: boolean; write?: boolean; disconnect?: boolean },
+    interest: { read?: boolean; write?: boolean; disconnect?: boolean; priority?: boolean },
     onReady: (ready: Readiness) => void,
   ) {
-    const { read = false, write = false, disconnect = false } = interest;
+    const { read = false, write = false, disconnect = false, priority = false } = interest;
     const events =
-      (read ? UV_READABLE : 0) | (write ? UV_WRITABLE : 0) | (disconnect ? UV_DISCONNECT : 0);
+      (read ? UV_READABLE : 0) |
+      (write ? UV_WRITABLE : 0) |
+      (disconnect ? UV_DISCONNECT : 0) |
+      (priority ? UV_PRIORITIZED : 0);
     const handle = native().pollNew(fd, events, (revents) => {
       const over = (revents & (POLLERR | POLLHUP)) !== 0;
       onReady({
@@ -94,7 +99,7 @@ export class FdPoll implements Disposable {
 /** Resolves when `fd` is ready; rejects with the signal's reason. */
 export function untilReady(
   fd: number,
-  interest: { read?: boolean; write?: boolean; disconnect?: boolean },
+  interest: { read?: boolean; write?: boolean; disconnect?: boolean; priority?: boolean },
   options: { signal?: AbortSignal } = {},
 ): Promise<Readiness> {
   const { signal } = options;

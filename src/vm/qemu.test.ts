@@ -16,6 +16,7 @@ const options: QemuOptions = {
   image,
   acceleration: 'tcg',
   memory: 512,
+  maxMemory: undefined,
   cpus: 2,
   transport: 'hybrid',
   cid: 7,
@@ -37,6 +38,13 @@ test('with the kernel’s vsock the guest has its context identifier and no devi
   expect(text).toContain('vhost-vsock-pci,guest-cid=7');
   expect(text).not.toContain('vhost-user');
   expect(text).toContain('-accel kvm -cpu host');
+});
+
+test('memory can be plugged in only where room for it was asked for', () => {
+  expect(qemuArguments(options).join(' ')).not.toMatch(/maxmem|nvdimm/);
+  const text = qemuArguments({ ...options, maxMemory: 2048 }).join(' ');
+  expect(text).toContain('-m 512M,slots=4,maxmem=2048M');
+  expect(text).toContain('nvdimm=on');
 });
 
 test('without a root image the initramfs is all there is', () => {

@@ -12,6 +12,8 @@ export interface QemuOptions {
   readonly acceleration: Acceleration;
   /** MiB. */
   readonly memory: number;
+  /** MiB it may have with what is plugged in while it runs, persistent memory included; undefined: nothing can be. */
+  readonly maxMemory: number | undefined;
   readonly cpus: number;
   readonly transport: VmTransport;
   readonly cid: number;
@@ -25,6 +27,9 @@ export interface QemuOptions {
 /** Descriptors QEMU inherits, each one end of a connected pair. */
 export const QMP_FD = 3;
 export const CONSOLE_FD = 4;
+
+/** The vsock device takes eight regions of memory, of which the machine itself has up to three. */
+const MEMORY_SLOTS = 4;
 
 interface Machine {
   readonly program: string;
@@ -46,13 +51,14 @@ export function qemuProgram(architecture: VmArchitecture): string {
 export function qemuArguments(options: QemuOptions): string[] {
   const { image, acceleration, memory, cpus, name } = options;
   const { machine } = MACHINES[image.architecture];
+  const growing = options.maxMemory !== undefined;
   return [
     ...['-name', name, '-nodefaults', '-no-user-config', '-display', 'none'],
     // The guest's memory is shared with the process that is its vsock device.
-    ...['-machine', `${machine},memory-backend=mem`],
+    ...['-machine', `${machine},memory-backend=mem${growing ? ',nvdimm=on' : ''}`],
     ...['-object', `memory-backend-memfd,id=mem,size=${memory}M,share=on`],
     ...processor(acceleration),
-    ...['-smp', String(cpus), '-m', `${memory}M`],
+    ...['-smp', String(cpus), '-m', `${memory}M${room(options)}`],
     ...['-kernel', image.kernel, '-initrd', image.initramfs, '-append', options.commandLine],
     ...disk(image),
     ...vsock(options),
@@ -64,6 +70,14 @@ export function qemuArguments(options: QemuOptions): string[] {
     // A guest that panics or reboots is a guest that ended: nothing restarts it behind one's back.
     '-no-reboot',
   ];
+}
+
+/**
+ * Room for memory modules is only made when it is asked for: a guest that may have memory beyond
+ * 4 GiB sets some of what it has aside to reach it.
+ */
+function room({ maxMemory }: QemuOptions): string {
+  return maxMemory === undefined ? '' : `,slots=${MEMORY_SLOTS},maxmem=${maxMemory}M`;
 }
 
 function processor(acceleration: Acceleration): string[] {

@@ -109,7 +109,8 @@ type Json = any;
 /** `ip -json ARGUMENTS` in the network namespace of a process, or in the agent's own. */
 export async function ip(s: Session, pid: number | 'agent', args: string): Promise<Json[]> {
   const enter = pid === 'agent' ? '' : `nsenter -t ${pid} -n `;
-  const text = await s.uvmSh(`${enter}ip -json ${args}`);
+  // By its path: a busybox shell takes its own applet for the bare name.
+  const text = await s.uvmSh(`${enter}/bin/ip -json ${args}`);
   return text.trim() === '' ? [] : JSON.parse(text);
 }
 

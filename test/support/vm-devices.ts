@@ -5,6 +5,8 @@ import { QmpClient } from '../../src/vm/qmp.ts';
 
 let serial = 0;
 
+const pciSlot = (slot: number): string => `0x${slot.toString(16)}`;
+
 export class VmDevices implements AsyncDisposable {
   readonly #socket: Socket;
   readonly #qmp: QmpClient;
@@ -40,6 +42,52 @@ export class VmDevices implements AsyncDisposable {
     return await this.#disk({ driver: 'virtio-blk-pci', serial: serialNumber }, file, readOnly);
   }
 
+  /**
+   * A network adapter on a hub of the VM's own: what is plugged into the same hub hears each other,
+   * and nobody else does.
+   */
+  async nic(hub: number, mac: string, slot?: number): Promise<string> {
+    const netdev = this.#id('net');
+    await this.#qmp.execute('netdev_add', { type: 'hubport', id: netdev, hubid: hub });
+    const id = this.#id('nic');
+    const place = slot === undefined ? {} : { addr: pciSlot(slot) };
+    await this.#device(id, { driver: 'virtio-net-pci', netdev, mac, ...place }, async () => {
+      await this.#qmp.execute('netdev_del', { id: netdev });
+    });
+    return id;
+  }
+
+  /** Any device at all, in a slot of the first PCI bus. */
+  async pciDevice(driver: string, slot: number): Promise<string> {
+    const id = this.#id('pci');
+    await this.#device(id, { driver, addr: pciSlot(slot) });
+    return id;
+  }
+
+  /** A memory module. As the next two it stays for the life of the VM: no guest has to give one back. */
+  async memory(size: number): Promise<void> {
+    await this.#memoryDevice('pc-dimm', { 'qom-type': 'memory-backend-memfd', size });
+  }
+
+  /** Persistent memory whose content is a file: an NVDIMM. */
+  async nvdimm(file: string, size: number): Promise<void> {
+    const backend = { 'qom-type': 'memory-backend-file', 'mem-path': file, size };
+    await this.#memoryDevice('nvdimm', backend);
+  }
+
+  /** The same as a virtio device. */
+  async virtioPmem(file: string, size: number): Promise<void> {
+    const backend = { 'qom-type': 'memory-backend-file', 'mem-path': file, size };
+    await this.#memoryDevice('virtio-pmem-pci', backend);
+  }
+
+  async #memoryDevice(driver: string, backend: object): Promise<void> {
+    const memdev = this.#id('memory');
+    // The process that is the guest's vsock device sees its memory, this as well.
+    await this.#qmp.execute('object-add', { ...backend, id: memdev, share: true });
+    await this.#qmp.execute('device_add', { id: this.#id('dimm'), driver, memdev });
+  }
+
   /** A virtiofs device whose server (vhost-user) listens on a socket. */
   async virtiofs(tag: string, socket: string): Promise<string> {
     const chardev = this.#id('share');
@@ -60,6 +108,11 @@ export class VmDevices implements AsyncDisposable {
     const index = this.#attached.findIndex((each) => each.id === id);
     const [found] = this.#attached.splice(index, 1);
     await found?.detach();
+  }
+
+  /** The machine ends with all it has: nothing is taken away from it any more. */
+  abandon(): void {
+    this.#attached.length = 0;
   }
 
   async #disk(device: object, file: string, readOnly: boolean): Promise<string> {

@@ -35,7 +35,8 @@ export default async function boot(project: TestProject): Promise<() => void> {
   try {
     // No debug log: it goes to the serial console too, whose every byte costs an exit of the VM.
     const agent = ['--', '-log-format', 'text', '-loglevel', 'info'];
-    gcsctl('vm', 'up', '--name', 'shared', '--memory', '768m', ...agent);
+    const memory = ['--memory', '768m', '--max-memory', '4g'];
+    gcsctl('vm', 'up', '--name', 'shared', ...memory, ...agent);
   } catch (error) {
     teardown();
     throw error;

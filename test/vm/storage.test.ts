@@ -2,7 +2,7 @@
  * Storage that needs a kernel and devices of its own: device mapper, hot-added disks, shares. They run
  * in the VM alone: other machines' kernels may have none of it, and their devices are not ours.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -13,7 +13,6 @@ import {
   openSync,
   readFileSync,
   rmSync,
-  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -22,12 +21,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { NinePServer } from '../support/nine-p-server.ts';
-import { NULL_CONTAINER, RAW, RawFailure } from '../support/raw-client.ts';
 import { appendVerity } from '../support/storage/verity-tree.ts';
-import { type Session, testVm, withSession } from '../support/suite.ts';
-import { VmDevices } from '../support/vm-devices.ts';
+import {
+  add,
+  CONTENT,
+  expectClean,
+  ext4,
+  failureOf,
+  image,
+  MIB,
+  remove,
+  vm,
+  withDevices,
+} from '../support/vm-storage.ts';
 
-const MIB = 1024 * 1024;
 /** A port nobody else uses. */
 const SHARE_PORT = 5640;
 const MOUNT = '/run/mounts/scsi/m0';
@@ -38,72 +45,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-function vm(): string {
-  if (testVm === undefined) throw new Error('these tests need a VM');
-  return testVm;
-}
-
-function image(size: number): string {
-  const file = join(directory, `image${Math.random().toString(36).slice(2)}`);
-  writeFileSync(file, '');
-  truncateSync(file, size);
-  return file;
-}
-
-const CONTENT = 'a marker that is easily found'.repeat(1000);
-
-/** An ext4 image with one large file. */
-function ext4(size = 8 * MIB): string {
-  const source = join(directory, 'source');
-  mkdirSync(source, { recursive: true });
-  writeFileSync(join(source, 'file'), CONTENT);
-  const file = image(size);
-  execFileSync('mkfs.ext4', ['-q', '-F', '-b', '4096', '-d', source, file]);
-  return file;
-}
-
-async function modify(session: Session, type: string, request: string, settings: object) {
-  const body = { RequestType: request, ResourceType: type, Settings: settings };
-  await session.call(RAW.modifySettings, { ContainerId: NULL_CONTAINER, Request: body });
-}
-
-const add = (session: Session, type: string, settings: object) =>
-  modify(session, type, 'Add', settings);
-const remove = (session: Session, type: string, settings: object) =>
-  modify(session, type, 'Remove', settings);
-
-async function failureOf(action: Promise<unknown>): Promise<string> {
-  const error = await action.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(RawFailure);
-  return (error as RawFailure).message;
-}
-
-/** Nothing of the device mapper and nothing mounted is left. */
-async function expectClean(session: Session): Promise<void> {
-  const left = await session.uvmSh(
-    'ls /sys/block | grep ^dm- ; grep /run/mounts /proc/mounts; ls /run/mounts 2>/dev/null; true',
-  );
-  expect(left).toBe('');
-}
-
-function withDevices(body: (session: Session, devices: VmDevices) => Promise<void>): Promise<void> {
-  return withSession(async (session) => {
-    await using devices = await VmDevices.open(vm());
-    await body(session, devices);
-    await expectClean(session);
-  });
-}
-
 describe('disks', () => {
   test('a disk that is attached after it was asked for; unplugged and detached', () =>
     withDevices(async (session, devices) => {
       const bus = await devices.scsiController();
       const settings = { MountPath: MOUNT, Controller: 0, Lun: 3, ReadOnly: true };
       const added = add(session, 'MappedVirtualDisk', settings);
-      const disk = await devices.scsiDisk(bus, 3, ext4());
+      const disk = await devices.scsiDisk(bus, 3, ext4(directory));
       await added;
       expect(await session.uvmSh(`cat ${MOUNT}/file`)).toBe(CONTENT);
       const address = { Controller: 0, Lun: 3 };
@@ -117,7 +65,7 @@ describe('disks', () => {
 
   test('a virtio-blk disk by its serial number', () =>
     withDevices(async (session, devices) => {
-      await devices.virtioBlk('gcs-1-7', ext4());
+      await devices.virtioBlk('gcs-1-7', ext4(directory));
       const settings = { MountPath: MOUNT, Controller: 1, Lun: 7 };
       await add(session, 'MappedVirtualDisk', settings);
       expect(await session.uvmSh(`cat ${MOUNT}/file`)).toBe(CONTENT);
@@ -135,7 +83,7 @@ describe('disks', () => {
 describe('dm-verity', () => {
   test('blocks are checked: a wrong root digest is refused, a changed block is an I/O error', () =>
     withDevices(async (session, devices) => {
-      const file = ext4();
+      const file = ext4(directory);
       const rootDigest = appendVerity(file);
       // A block of the file's content, found by what it holds.
       const at = readFileSync(file).indexOf('a marker that is easily found') + 5 * 4096;
@@ -177,7 +125,7 @@ describe('dm-verity', () => {
 describe('encryption', () => {
   test.each(['ext4', 'xfs'])('%s: written and read in the VM, unreadable outside', (fileSystem) =>
     withDevices(async (session, devices) => {
-      const file = image(512 * MIB);
+      const file = image(directory, 512 * MIB);
       const bus = await devices.scsiController();
       await devices.scsiDisk(bus, 5, file);
       const settings = {

@@ -20,6 +20,11 @@ export const vmUpCommand = defineCommand({
   options: {
     name: { kind: 'text', short: 'n', value: 'NAME', help: `default "${DEFAULT_VM}"` },
     memory: { kind: 'text', short: 'm', value: 'SIZE', help: 'of the guest (default 512m)' },
+    'max-memory': {
+      kind: 'text',
+      value: 'SIZE',
+      help: 'with what is plugged in while it runs (default: nothing can be)',
+    },
     cpus: { kind: 'number', value: 'N', min: 1, max: 64, help: 'processors (default 2)' },
     image: { kind: 'text', value: 'DIR', help: 'default build/vm/ARCHITECTURE' },
     kernel: { kind: 'text', value: 'FILE', help: 'another kernel than the image’s' },
@@ -59,10 +64,12 @@ export const vmUpCommand = defineCommand({
     const { bringUp } = await import('../vm-up.ts');
     const memory = Math.floor(parseBytes('--memory', values.memory ?? '512m') / MIB);
     if (memory < 128) throw new UsageError('--memory: a guest needs 128m at least');
+    const maxMemory = maxMemoryOf(values['max-memory'], memory);
     const result = await bringUp(
       {
         name: values.name ?? DEFAULT_VM,
         memory,
+        maxMemory,
         cpus: values.cpus ?? 2,
         image: values.image === undefined ? undefined : resolve(io.cwd, values.image),
         kernel: values.kernel === undefined ? undefined : resolve(io.cwd, values.kernel),
@@ -80,6 +87,14 @@ export const vmUpCommand = defineCommand({
     return EXIT_OK;
   },
 });
+
+/** MiB; undefined when it is not asked for. */
+function maxMemoryOf(text: string | undefined, memory: number): number | undefined {
+  if (text === undefined) return undefined;
+  const maximum = Math.floor(parseBytes('--max-memory', text) / MIB);
+  if (maximum > memory) return maximum;
+  throw new UsageError('--max-memory: must be more than --memory');
+}
 
 export const vmSuperviseCommand = defineCommand({
   name: 'vm supervise',
