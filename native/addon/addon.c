@@ -18,6 +18,7 @@
 //   mount.c    mounts, openat2
 //   dm.c       device mapper
 //   uevent.c   announcements of devices
+//   inotify.c  what happens to the names in a directory
 //   relay.c    threads that move a stream (relay_pump.c is what such a thread does)
 #include "native.h"
 
@@ -27,12 +28,14 @@ void init_poll(napi_env env, napi_value exports);
 void init_process(napi_env env, napi_value exports);
 void init_pty(napi_env env, napi_value exports);
 void init_relay(napi_env env, napi_value exports);
+void init_cri_log(napi_env env, napi_value exports);
 void init_memory(napi_env env, napi_value exports);
 void init_event(napi_env env, napi_value exports);
 void init_netlink(napi_env env, napi_value exports);
 void init_mount(napi_env env, napi_value exports);
 void init_dm(napi_env env, napi_value exports);
 void init_uevent(napi_env env, napi_value exports);
+void init_inotify(napi_env env, napi_value exports);
 
 NAPI_MODULE_INIT() {
   init_fd(env, exports);
@@ -41,11 +44,13 @@ NAPI_MODULE_INIT() {
   init_process(env, exports);
   init_pty(env, exports);
   init_relay(env, exports);
+  init_cri_log(env, exports);
   init_memory(env, exports);
   init_event(env, exports);
   init_netlink(env, exports);
   init_mount(env, exports);
   init_dm(env, exports);
   init_uevent(env, exports);
+  init_inotify(env, exports);
   return exports;
 }

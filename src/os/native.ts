@@ -188,6 +188,12 @@ export interface NativeAddon {
 
   // uevent.c
   ueventSocket(): number;
+
+  // inotify.c
+  inotifyInit(): number;
+  /** A watch descriptor. */
+  inotifyAdd(fd: number, path: string, mask: number): number;
+  inotifyRemove(fd: number, watch: number): number;
 }
 
 // In the bundle (build/gcs.cjs, CommonJS) there is no import.meta, in the source tree no __dirname.

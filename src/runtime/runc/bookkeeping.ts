@@ -52,8 +52,10 @@ export class ProcessDirectory {
     return this.#path;
   }
 
+  readonly pidFileName = 'pid';
+
   get pidFile(): string {
-    return join(this.#path, 'pid');
+    return join(this.#path, this.pidFileName);
   }
 
   get processFile(): string {

@@ -57,6 +57,14 @@ export class RuntimeCommands {
   }
 
   /**
+   * Whether the pid file is the last thing that can fail in `create` and `exec`. It is in runc; of
+   * other runtimes nobody knows.
+   */
+  get endsWithPidFile(): boolean {
+    return this.#program.shortName === 'runc';
+  }
+
+  /**
    * Starts the program. `stdio`: its descriptors 0 to 2. Throws RuntimeError 'unavailable' when
    * it cannot be run.
    */

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { type AwaitedFile, tryAwaitFile } from '../../os/completed-file.ts';
 import type { Fd } from '../../os/fd.ts';
 import type { Child } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
@@ -44,6 +45,9 @@ export async function launch(
   const { operation, id, directory, log } = plan;
   using socket = plan.stdio.kind === 'terminal' ? new ConsoleSocket(directory.path) : undefined;
   using _hold = reaper.hold();
+  using pidFile = commands.endsWithPidFile
+    ? tryAwaitFile(directory.path, directory.pidFileName)
+    : undefined;
   const command = commands.spawn(
     operation,
     [
@@ -57,7 +61,7 @@ export async function launch(
     descriptorsOf(plan.stdio),
     log.path,
   );
-  const end = await untilEnded(reaper, command, plan.signal);
+  const end = await untilDone(untilEnded(reaper, command, plan.signal), pidFile);
   if (succeeded(end.status) || end.status.kind === 'signaled') plan.onMade?.(end);
   if (!succeeded(end.status)) {
     plan.signal?.throwIfAborted();
@@ -72,6 +76,22 @@ export async function launch(
     });
   }
   return takeOver(reaper.adopt(directory.readPid()), socket, plan.signal);
+}
+
+/**
+ * Until the command has ended, or has nothing to do any more but to end: that takes as much as a
+ * millisecond, which nobody has to wait for.
+ */
+function untilDone(
+  ended: Promise<CommandEnd>,
+  pidFile: AwaitedFile | undefined,
+): Promise<CommandEnd> {
+  if (pidFile === undefined) return ended;
+  const done = pidFile.complete.then<CommandEnd>(() => ({
+    status: { kind: 'exited', code: 0 },
+    cgroups: [],
+  }));
+  return Promise.race([ended, done]);
 }
 
 /** The runtime hands its own descriptors 0 to 2 on to the process. */

@@ -1,0 +1,118 @@
+import { check, OsError } from './errors.ts';
+import { Fd } from './fd.ts';
+import { native } from './native.ts';
+import { FdPoll } from './poll.ts';
+
+// inotify(7)
+const IN_CLOSE_WRITE = 0x8;
+const IN_MOVED_TO = 0x80;
+const IN_ONLYDIR = 0x0100_0000;
+/** Of struct inotify_event, before the name: wd, mask, cookie, len. */
+const HEADER_SIZE = 16;
+
+/** A file that somebody is about to write. */
+export interface AwaitedFile extends Disposable {
+  /** Resolves when it is there with all its content; never rejects, and stays pending after dispose. */
+  readonly complete: Promise<void>;
+}
+
+interface Awaited {
+  readonly name: Buffer;
+  readonly resolve: () => void;
+}
+
+/**
+ * Tells when files are complete: renamed to their name, or closed by who wrote them. One inotify
+ * instance for all that are awaited at a time (a user has 128, fs.inotify.max_user_instances).
+ */
+class CompletedFiles {
+  readonly #fd = new Fd(check('inotify_init1', native().inotifyInit()));
+  readonly #byWatch = new Map<number, Awaited>();
+  readonly #buffer = Buffer.alloc(64 * 1024);
+  readonly #poll: FdPoll;
+
+  constructor() {
+    this.#poll = new FdPoll(this.#fd.raw, { read: true }, () => this.#read());
+    // Who waits for a file also waits for the one who writes it.
+    this.#poll.unref();
+  }
+
+  add(directory: string, awaited: Awaited): number {
+    const mask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR;
+    const result = native().inotifyAdd(this.#fd.raw, directory, mask);
+    const watch = check('inotify_add_watch', result, directory);
+    this.#byWatch.set(watch, awaited);
+    return watch;
+  }
+
+  remove(watch: number): void {
+    this.#byWatch.delete(watch);
+    // EINVAL: the directory is gone, and its watch with it.
+    native().inotifyRemove(this.#fd.raw, watch);
+    this.closeUnused();
+  }
+
+  closeUnused(): void {
+    if (this.#byWatch.size > 0) return;
+    this.#poll.close();
+    this.#fd.close();
+    if (shared === this) shared = undefined;
+  }
+
+  /** An overflow of the queue loses events: who waits then goes by the end of the one who writes. */
+  #read(): void {
+    for (;;) {
+      const length = native().readBytes(this.#fd.raw, this.#buffer);
+      if (length <= 0) return;
+      let offset = 0;
+      while (offset + HEADER_SIZE <= length) offset += this.#take(offset);
+    }
+  }
+
+  #take(offset: number): number {
+    const length = this.#buffer.readUInt32LE(offset + 12);
+    const awaited = this.#byWatch.get(this.#buffer.readInt32LE(offset));
+    const start = offset + HEADER_SIZE;
+    const name = this.#buffer.subarray(start, start + length);
+    // The name is padded with NULs.
+    if (awaited !== undefined && name.subarray(0, name.indexOf(0)).equals(awaited.name))
+      awaited.resolve();
+    return HEADER_SIZE + length;
+  }
+}
+
+let shared: CompletedFiles | undefined;
+
+/**
+ * Waits for the file `name` in `directory`, which must be there and is waited in by one at a time.
+ * Throws OsError: ENOENT, ENOSPC (fs.inotify.max_user_watches), EMFILE.
+ */
+export function awaitFile(directory: string, name: string): AwaitedFile {
+  shared ??= new CompletedFiles();
+  const files = shared;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let watch: number | undefined;
+  try {
+    watch = files.add(directory, { name: Buffer.from(name), resolve });
+  } finally {
+    if (watch === undefined) files.closeUnused();
+  }
+  return {
+    complete: promise,
+    [Symbol.dispose]: () => {
+      if (watch !== undefined) files.remove(watch);
+      watch = undefined;
+    },
+  };
+}
+
+/** For callers to whom the file is only a shortcut: undefined when the kernel has no watch left. */
+export function tryAwaitFile(directory: string, name: string): AwaitedFile | undefined {
+  try {
+    return awaitFile(directory, name);
+  } catch (error) {
+    if (error instanceof OsError && ['ENOSPC', 'EMFILE', 'ENFILE'].includes(error.code))
+      return undefined;
+    throw error;
+  }
+}
