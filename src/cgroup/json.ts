@@ -21,6 +21,11 @@ export function metricsToJson(metrics: Metrics): Record<string, unknown> {
   });
 }
 
+/** All of the metrics in the same form, for readers without a bound as tight as the bridge's. */
+export function allMetricsToJson(metrics: Metrics): Record<string, unknown> {
+  return jsonObject(metrics);
+}
+
 function jsonObject(message: object): Record<string, unknown> {
   const json: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(message)) {

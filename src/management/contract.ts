@@ -405,7 +405,7 @@ export const methods = {
     doc: 'Forgets an exec’d process that has ended.',
     params: ofProcess,
     result: empty,
-    errors: [...ofOneProcess, 'process-running'],
+    errors: [...ofOneProcess, 'process-not-exited'],
   },
 
   'logs.read': {
@@ -522,7 +522,10 @@ export const methods = {
     result: record({
       healthy: boolean,
       checks: array(record({ name: string, healthy: boolean, message: optional(string) })),
-      eventLoopDelayMs: doc('mean delay of timers since the door was first used', number),
+      eventLoopUtilization: doc(
+        'share of the time in which the event loop was busy since this was last asked, 0 to 1',
+        number,
+      ),
     }),
     errors: [],
   },

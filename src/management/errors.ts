@@ -38,7 +38,6 @@ export const errorNumbers = {
   'process-not-found': 1020,
   'process-exists': 1021,
   'process-not-exited': 1022,
-  'process-running': 1023,
   'start-timeout': 1024,
   'not-a-terminal': 1025,
   'namespace-not-found': 1030,

@@ -158,7 +158,9 @@ export const logPlan = strict({
   path: required(
     doc('absolute path in the VM; its directory is there, the file is not', absolutePath),
   ),
-  maxBytes: optional(doc('rotated beyond this; absent: never', u64)),
+  maxBytes: optional(
+    doc('rotated beyond this; absent: never', whole('bytes', 1, Number.MAX_SAFE_INTEGER)),
+  ),
   maxFiles: optional(doc('kept with the current one; default 5', u16)),
 });
 
