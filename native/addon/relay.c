@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "cri_log_js.h"
 #include "native.h"
 #include "relay_pump.h"
 
@@ -61,6 +62,8 @@ static void close_relay(relay *each) {
   if (each->running) pthread_join(each->thread, NULL);
   each->running = false;
   close(each->pump.wake);
+  if (each->pump.tee.log != NULL) cri_log_release(each->pump.tee.log);
+  each->pump.tee.log = NULL;
   napi_delete_reference(each->env, each->callback);
   napi_delete_reference(each->env, each->self);
   uv_close((uv_handle_t *)&each->async, on_closed);
@@ -103,29 +106,35 @@ static void *thread_main(void *data) {
   return NULL;
 }
 
-// callback(barrier sequence) while it runs, and at the end once
-// callback(barrier sequence, end, errno, tee errno, undelivered).
+static void on_news(struct relay_pump *pump) {
+  relay *each = (relay *)((char *)pump - offsetof(relay, pump));
+  uv_async_send(&each->async);
+}
+
+enum { BARRIER, END, ERROR, UNDELIVERED, FILE_ERROR, LOG_ERROR, LOST, CALLBACK_ARGUMENTS };
+
+// callback(barrier sequence, end, errno, undelivered, errno of the file, errno of the log, errno with
+// which the destination was lost). `end` is -1 while it runs; at the end it is called once more.
 static void on_wake(uv_async_t *handle) {
   relay *each = handle->data;
   napi_env env = each->env;
   if (each->closing) return;
   napi_handle_scope scope;
   napi_open_handle_scope(env, &scope);
-  napi_value function, self, arguments[5];
-  size_t count = 1;
+  napi_value function, self, arguments[CALLBACK_ARGUMENTS];
   napi_get_reference_value(env, each->callback, &function);
   napi_get_reference_value(env, each->self, &self);
   const bool finished = atomic_load(&each->finished);
-  arguments[0] = gcs_number(env, atomic_load(&each->barrier_done));
-  if (finished) {
-    close_relay(each);
-    arguments[1] = gcs_number(env, each->pump.end);
-    arguments[2] = gcs_number(env, each->pump.error);
-    arguments[3] = gcs_number(env, each->pump.tee_error);
-    arguments[4] = gcs_number(env, (int64_t)each->pump.undelivered);
-    count = 5;
-  }
-  if (napi_make_callback(env, each->context, self, function, count, arguments, NULL) ==
+  const struct relay_pump *pump = &each->pump;
+  if (finished) close_relay(each);
+  arguments[BARRIER] = gcs_number(env, atomic_load(&each->barrier_done));
+  arguments[END] = gcs_number(env, finished ? (int)pump->end : -1);
+  arguments[ERROR] = gcs_number(env, finished ? pump->error : 0);
+  arguments[UNDELIVERED] = gcs_number(env, finished ? (int64_t)pump->undelivered : 0);
+  arguments[FILE_ERROR] = gcs_number(env, atomic_load(&pump->tee.file_error));
+  arguments[LOG_ERROR] = gcs_number(env, atomic_load(&pump->tee.log_error));
+  arguments[LOST] = gcs_number(env, atomic_load(&pump->lost));
+  if (napi_make_callback(env, each->context, self, function, CALLBACK_ARGUMENTS, arguments, NULL) ==
       napi_pending_exception) {
     napi_value error;
     napi_get_and_clear_last_exception(env, &error);
@@ -169,21 +178,31 @@ static relay *relay_of(napi_env env, napi_value value) {
   return data;
 }
 
-// relayStart(source, destination, tee or -1, flags, callback) -> handle, or -errno
+// Elements of the array that relayStart takes; -1 is none.
+enum { SOURCE, DESTINATION, TEE, THROUGH_READ, THROUGH_WRITE, SINK, DESCRIPTORS };
+
+// relayStart(descriptors, flags, CRI log or null, its stream, callback) -> handle, or -errno
 GCS_FUNCTION(relay_start) {
   ARGUMENTS(5);
-  INT_ARG(source, 0);
-  INT_ARG(destination, 1);
-  INT_ARG(tee, 2);
-  UINT_ARG(flags, 3);
+  INTS_ARG(fds, length, DESCRIPTORS, 0);
+  UINT_ARG(flags, 1);
+  UINT_ARG(stream, 3);
+  struct cri_log *log = NULL;
+  if (!gcs_is_nullish(env, args[2]) && (log = gcs_cri_log(env, args[2])) == NULL) return NULL;
   uv_loop_t *loop;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return gcs_number(env, -ENOSYS);
-  if (set_non_block(source) < 0 || set_non_block(destination) < 0) return gcs_result(env, -1);
+  if (set_non_block(fds[SOURCE]) < 0 || set_non_block(fds[DESTINATION]) < 0)
+    return gcs_result(env, -1);
   relay *each = calloc(1, sizeof *each);
   if (each == NULL) return gcs_number(env, -ENOMEM);
-  each->pump.source = source;
-  each->pump.destination = destination;
-  each->pump.tee = tee;
+  each->pump.source = fds[SOURCE];
+  each->pump.destination = fds[DESTINATION];
+  each->pump.through[0] = fds[THROUGH_READ];
+  each->pump.through[1] = fds[THROUGH_WRITE];
+  each->pump.sink = fds[SINK];
+  each->pump.tee.file = fds[TEE];
+  each->pump.tee.stream = stream == 0 ? CRI_LOG_STDOUT : CRI_LOG_STDERR;
+  each->pump.on_news = on_news;
   each->pump.flags = flags;
   each->pump.on_barrier = on_barrier;
   each->env = env;
@@ -195,6 +214,7 @@ GCS_FUNCTION(relay_start) {
     free(each);
     return gcs_number(env, -error);
   }
+  if (log != NULL) each->pump.tee.log = cri_log_share(log);
   napi_value name, self;
   napi_create_string_utf8(env, "GcsRelay", NAPI_AUTO_LENGTH, &name);
   napi_create_external(env, each, on_collected, NULL, &self);

@@ -18,6 +18,8 @@
 // below the mark, the next read is waited for a moment.
 #define LONG_READ 2048
 #define BUFFER_MARK (BUFFER_SIZE - 8192)
+// What a read of a pty returns at most; splice(2) takes a page for each it asks for.
+#define TERMINAL_READ 4096
 #define FOLLOW_NS 50000
 // A process that makes many small writes would wake the relay, and the relay the host, for each of
 // them. When that many small transfers have followed each other this closely, the relay lets more
@@ -47,8 +49,16 @@ static bool means_closed(int error) {
          error == ECONNABORTED || error == EIO;
 }
 
-static bool finish_destination(struct relay_pump *pump, int error) {
-  return finish(pump, means_closed(error) ? RELAY_DESTINATION_CLOSED : RELAY_ERROR, error);
+// The destination's peer has gone. True when the rest goes to the sink.
+static bool lose_destination(struct relay_pump *pump, int error) {
+  if (!means_closed(error)) return finish(pump, RELAY_ERROR, error);
+  if (pump->sink < 0) return finish(pump, RELAY_DESTINATION_CLOSED, error);
+  pump->destination = pump->sink;
+  pump->sink = -1;
+  pump->flags &= ~(unsigned)RELAY_WATCH_DESTINATION;
+  atomic_store(&pump->lost, error);
+  pump->on_news(pump);
+  return true;
 }
 
 static bool finish_source(struct relay_pump *pump, int error) {
@@ -57,6 +67,10 @@ static bool finish_source(struct relay_pump *pump, int error) {
 }
 
 // ---- barriers ---------------------------------------------------------------------------------
+
+static uint64_t in_hand(const struct relay_pump *pump) {
+  return pump->held + (pump->tail - pump->head);
+}
 
 // Takes the snapshot of a barrier. It is exact because this thread is the source's only reader and
 // is not reading now: what the source holds at this moment is delivered when `bytes` has grown by
@@ -69,7 +83,7 @@ static void open_barrier(struct relay_pump *pump) {
   uint64_t hidden = (pump->flags & RELAY_EIO_IS_EOF) ? PTY_HIDDEN_MAX : 0;
   pump->barrier_open = wanted;
   pump->barrier_target =
-      atomic_load(&pump->bytes) + (pump->tail - pump->head) + (uint64_t)waiting + hidden;
+      atomic_load(&pump->bytes) + in_hand(pump) + (uint64_t)waiting + hidden;
 }
 
 static void close_barrier(struct relay_pump *pump) {
@@ -91,32 +105,26 @@ static void count(struct relay_pump *pump, size_t delivered) {
 
 // ---- waiting ----------------------------------------------------------------------------------
 
-// Has the destination's peer gone? A vsock that the host closed shows as POLLRDHUP alone, and so
-// does one that the host only half-closed (it will send nothing more, and never meant to). A
-// zero-length send tells them apart: it moves nothing and fails only when nobody can receive.
-static bool destination_gone(struct relay_pump *pump, short revents) {
-  if (revents & (POLLERR | POLLHUP | POLLNVAL)) {
+// The errno with which the destination's peer has gone, 0 while it has not. A vsock that the host
+// closed shows as POLLRDHUP alone, and so does one that the host only half-closed (it will send
+// nothing more, and never meant to). A zero-length send tells them apart: it moves nothing and
+// fails only when nobody can receive.
+static int gone(struct relay_pump *pump, short revents) {
+  if (revents & POLLNVAL) return EBADF;
+  if (revents & (POLLERR | POLLHUP)) {
     int error = 0;
     socklen_t length = sizeof error;
-    if (revents & POLLNVAL) {
-      error = EBADF;
-    } else if (getsockopt(pump->destination, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ||
-               error == 0) {
-      error = EPIPE;
-    }
-    finish_destination(pump, error);
-    return true;
+    if (getsockopt(pump->destination, SOL_SOCKET, SO_ERROR, &error, &length) < 0) return EPIPE;
+    return error == 0 ? EPIPE : error;
   }
   if (revents & POLLRDHUP) {
-    if (send(pump->destination, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && means_closed(errno)) {
-      finish_destination(pump, errno);
-      return true;
-    }
+    if (send(pump->destination, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && means_closed(errno))
+      return errno;
     // Half-closed. The event is level-triggered and would come again at once, so it is not asked
     // for any more; a later full close is seen by POLLHUP (unix) or by the next write (vsock).
     pump->hangup_interest = 0;
   }
-  return false;
+  return 0;
 }
 
 static void take_wake(struct relay_pump *pump) {
@@ -127,8 +135,8 @@ static void take_wake(struct relay_pump *pump) {
 
 // Blocks until `side` is ready for a transfer. False when the pump has ended.
 static bool wait_for(struct relay_pump *pump, enum side side) {
-  const bool watch = side == DESTINATION || (pump->flags & RELAY_WATCH_DESTINATION);
   for (;;) {
+    const bool watch = side == DESTINATION || (pump->flags & RELAY_WATCH_DESTINATION);
     if (atomic_load(&pump->cancel)) return finish(pump, RELAY_CANCELLED, 0);
     open_barrier(pump);
     check_barrier(pump);
@@ -149,8 +157,10 @@ static bool wait_for(struct relay_pump *pump, enum side side) {
       take_wake(pump);
       continue;
     }
-    if (fds[1].revents & ~POLLOUT) {
-      if (destination_gone(pump, fds[1].revents)) return false;
+    const int error = gone(pump, fds[1].revents);
+    if (error != 0) {
+      if (!lose_destination(pump, error)) return false;
+      continue;
     }
     if (side == DESTINATION && (fds[1].revents & POLLOUT)) return true;
     if (side == SOURCE && fds[0].revents != 0) return true;
@@ -196,67 +206,43 @@ static bool more_follows(struct relay_pump *pump) {
   return ppoll(fds, 2, &time, NULL) > 0 && fds[0].revents != 0 && fds[1].revents == 0;
 }
 
-// ---- tee --------------------------------------------------------------------------------------
+// ---- moving -----------------------------------------------------------------------------------
 
-static void stop_tee(struct relay_pump *pump, int error) {
-  pump->tee_error = error;
-  pump->tee = -1;
+static void tell_tee_error(struct relay_pump *pump) {
+  if (pump->tee_told) return;
+  pump->tee_told = atomic_load(&pump->tee.file_error) != 0 || atomic_load(&pump->tee.log_error) != 0;
+  if (pump->tee_told) pump->on_news(pump);
 }
 
 static void tee_write(struct relay_pump *pump, const char *data, size_t length) {
-  while (pump->tee >= 0 && length > 0) {
-    ssize_t n = write(pump->tee, data, length);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      stop_tee(pump, n < 0 ? errno : EIO);
-      return;
-    }
-    data += n;
-    length -= (size_t)n;
-  }
+  const size_t there = pump->logged < length ? pump->logged : length;
+  pump->logged -= there;
+  if (there == length || !relay_tee_active(&pump->tee)) return;
+  relay_tee_write(&pump->tee, data + there, length - there);
+  tell_tee_error(pump);
 }
 
-// Sends what was just delivered to the tee, from its copy in the side pipe.
-static void tee_from_side(struct relay_pump *pump, size_t length) {
-  while (pump->tee >= 0 && length > 0) {
-    ssize_t n = read(pump->side[0], pump->buffer, length < BUFFER_SIZE ? length : BUFFER_SIZE);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      stop_tee(pump, n < 0 ? errno : EIO);
-      return;
-    }
-    tee_write(pump, pump->buffer, (size_t)n);
-    length -= (size_t)n;
-  }
-}
-
-static ssize_t splice_once(struct relay_pump *pump, size_t length) {
-  return splice(pump->source, NULL, pump->destination, NULL, length,
-                SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-}
-
-// As splice_once, with a copy for the tee. tee(2) duplicates without consuming, so that no byte is
-// ever out of the source and not yet in the destination.
-static ssize_t splice_with_tee(struct relay_pump *pump) {
-  if (pump->ahead == 0) {
-    ssize_t n = tee(pump->source, pump->side[1], SPLICE_MAX, SPLICE_F_NONBLOCK);
+// From a pipe to the destination, after the logs have it.
+static ssize_t deliver(struct relay_pump *pump, int pipe, size_t length) {
+  struct relay_tee *tee = &pump->tee;
+  if (relay_tee_active(tee) && tee->ahead == 0) {
+    ssize_t n = relay_tee_copy(tee, pipe, length, pump->buffer, BUFFER_SIZE);
     if (n <= 0) return n;
-    pump->ahead = (size_t)n;
+    tell_tee_error(pump);
   }
-  ssize_t n = splice_once(pump, pump->ahead);
-  if (n > 0) {
-    pump->ahead -= (size_t)n;
-    tee_from_side(pump, (size_t)n);
-  }
+  if (tee->ahead > 0 && tee->ahead < length) length = tee->ahead;
+  ssize_t n =
+      splice(pipe, NULL, pump->destination, NULL, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (n > 0 && tee->ahead > 0) tee->ahead -= (size_t)n;
   return n;
 }
 
-// ---- the two loops ----------------------------------------------------------------------------
+// ---- the three loops --------------------------------------------------------------------------
 
 // False when splice cannot serve these descriptors and nothing has been moved.
 static bool run_splice(struct relay_pump *pump) {
   while (wait_for(pump, SOURCE)) {
-    ssize_t n = pump->tee >= 0 ? splice_with_tee(pump) : splice_once(pump, SPLICE_MAX);
+    ssize_t n = deliver(pump, pump->source, SPLICE_MAX);
     if (n > 0) {
       count(pump, (size_t)n);
       pace(pump, (size_t)n);
@@ -268,15 +254,80 @@ static bool run_splice(struct relay_pump *pump) {
       if (!wait_for(pump, DESTINATION)) break;
     } else if (errno == EINVAL && atomic_load(&pump->bytes) == 0) {
       return false;
-    } else if (errno != EINTR) {
+    } else if (errno == EPIPE || (errno != EINTR && pump->source_is_pipe)) {
       // splice does not say which end failed. A pipe as source cannot fail.
-      if (errno == EPIPE || pump->source_is_pipe)
-        finish_destination(pump, errno);
-      else
-        finish_source(pump, errno);
+      if (!lose_destination(pump, errno)) break;
+    } else if (errno != EINTR) {
+      finish_source(pump, errno);
       break;
     }
   }
+  return true;
+}
+
+enum moved { MOVED, ENDED, UNSUPPORTED };
+
+// Brings what is in `through` to the destination.
+static enum moved empty_through(struct relay_pump *pump) {
+  while (pump->held > 0) {
+    ssize_t n = deliver(pump, pump->through[0], pump->held);
+    if (n > 0) {
+      pump->held -= (size_t)n;
+      count(pump, (size_t)n);
+    } else if (n == 0 || errno == EAGAIN) {
+      if (!wait_for(pump, DESTINATION)) return ENDED;
+    } else if (errno == EINVAL && atomic_load(&pump->bytes) == 0) {
+      return UNSUPPORTED;
+    } else if (errno != EINTR) {
+      if (!lose_destination(pump, errno)) return ENDED;
+    }
+  }
+  return MOVED;
+}
+
+// Fills `through` until it is nearly full or the source has no more. `*end` is set when it has
+// ended; what came before is delivered first.
+static enum moved fill_through(struct relay_pump *pump, bool *end, int *end_error) {
+  const bool terminal = (pump->flags & RELAY_EIO_IS_EOF) != 0;
+  for (;;) {
+    ssize_t n = splice(pump->source, NULL, pump->through[1], NULL,
+                       terminal ? TERMINAL_READ : SPLICE_MAX, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return MOVED;
+    if (n < 0 && errno == EINVAL && atomic_load(&pump->bytes) == 0) return UNSUPPORTED;
+    if (n <= 0) {
+      *end = true;
+      *end_error = n < 0 ? errno : 0;
+      return MOVED;
+    }
+    pump->held += (size_t)n;
+    if (n < LONG_READ || pump->held >= BUFFER_MARK || !more_follows(pump)) return MOVED;
+  }
+}
+
+static void finish_end(struct relay_pump *pump, int error) {
+  if (error != 0)
+    finish_source(pump, error);
+  else
+    finish(pump, RELAY_EOF, 0);
+}
+
+// False when splice cannot serve these descriptors; `through` may hold something then.
+static bool run_through(struct relay_pump *pump) {
+  bool end = false;
+  int end_error = 0, held = 0;
+  // Of one who was killed.
+  if (ioctl(pump->through[0], FIONREAD, &held) == 0) pump->held = (size_t)held;
+  for (;;) {
+    const size_t moved = pump->held;
+    const enum moved emptied = empty_through(pump);
+    if (emptied != MOVED) return emptied == ENDED;
+    if (end) break;
+    if (moved > 0) pace(pump, moved);
+    if (!wait_for(pump, SOURCE)) return true;
+    if (fill_through(pump, &end, &end_error) == UNSUPPORTED) return false;
+  }
+  finish_end(pump, end_error);
   return true;
 }
 
@@ -301,17 +352,33 @@ static void fill(struct relay_pump *pump, bool *end, int *end_error) {
 }
 
 static bool drain(struct relay_pump *pump) {
+  tee_write(pump, pump->buffer + pump->head, pump->tail - pump->head);
   while (pump->head < pump->tail) {
     ssize_t n = write(pump->destination, pump->buffer + pump->head, pump->tail - pump->head);
     if (n > 0) {
-      tee_write(pump, pump->buffer + pump->head, (size_t)n);
       pump->head += (size_t)n;
       count(pump, (size_t)n);
     } else if (n == 0 || errno == EAGAIN) {
       if (!wait_for(pump, DESTINATION)) return false;
     } else if (errno != EINTR) {
-      return finish_destination(pump, errno);
+      if (!lose_destination(pump, errno)) return false;
     }
+  }
+  return true;
+}
+
+// What `through` holds, where it can only be read. Its capacity is the buffer's size.
+static bool drain_through(struct relay_pump *pump) {
+  pump->head = pump->tail = 0;
+  while (pump->held > 0) {
+    ssize_t n = read(pump->through[0], pump->buffer + pump->tail,
+                     pump->held < BUFFER_SIZE - pump->tail ? pump->held : BUFFER_SIZE - pump->tail);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return finish(pump, RELAY_ERROR, n < 0 ? errno : EIO);
+    pump->held -= (size_t)n;
+    pump->tail += (size_t)n;
+    if (!drain(pump)) return false;
+    pump->head = pump->tail = 0;
   }
   return true;
 }
@@ -319,16 +386,14 @@ static bool drain(struct relay_pump *pump) {
 static void run_copy(struct relay_pump *pump) {
   bool end = false;
   int end_error = 0;
+  if (!drain_through(pump)) return;
   while (wait_for(pump, SOURCE)) {
     fill(pump, &end, &end_error);
     const size_t moved = pump->tail;
     if (!drain(pump)) return;
     if (moved > 0 && !end) pace(pump, moved);
     if (end) {
-      if (end_error != 0)
-        finish_source(pump, end_error);
-      else
-        finish(pump, RELAY_EOF, 0);
+      finish_end(pump, end_error);
       return;
     }
   }
@@ -352,32 +417,27 @@ static bool map_buffer(struct relay_pump *pump) {
   return true;
 }
 
-static void drop_side(struct relay_pump *pump) {
-  if (pump->side[0] >= 0) close(pump->side[0]);
-  if (pump->side[1] >= 0) close(pump->side[1]);
-  pump->side[0] = pump->side[1] = -1;
-  pump->ahead = 0;
-}
-
 static void run(struct relay_pump *pump) {
-  bool splices = (pump->flags & RELAY_SPLICE) != 0;
-  if (splices && pump->tee >= 0) {
+  const bool has_through = pump->through[0] >= 0;
+  bool splices = has_through || (pump->flags & RELAY_SPLICE) != 0;
+  if (splices && relay_tee_active(&pump->tee)) {
     if (!map_buffer(pump)) return;
     // tee(2) needs a pipe as its source; a socket is copied instead.
-    splices = pump->source_is_pipe && pipe2(pump->side, O_CLOEXEC | O_NONBLOCK) == 0;
+    splices = (has_through || pump->source_is_pipe) && relay_tee_open(&pump->tee);
   }
-  if (splices && run_splice(pump)) return;
-  drop_side(pump);
+  if (splices && (has_through ? run_through(pump) : run_splice(pump))) return;
+  pump->logged = pump->tee.ahead;
+  relay_tee_close(&pump->tee);
   if (map_buffer(pump)) run_copy(pump);
 }
 
 void relay_pump_run(struct relay_pump *pump) {
-  pump->side[0] = pump->side[1] = -1;
+  pump->tee.side[0] = pump->tee.side[1] = -1;
   pump->hangup_interest = POLLRDHUP;
   pump->source_is_pipe = is_pipe(pump->source);
   run(pump);
-  pump->undelivered = pump->tail - pump->head;
-  drop_side(pump);
+  pump->undelivered = in_hand(pump);
+  relay_tee_close(&pump->tee);
   if (pump->buffer != NULL) munmap(pump->buffer, BUFFER_SIZE);
   pump->buffer = NULL;
 }

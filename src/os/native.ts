@@ -13,13 +13,25 @@ export interface RelayHandle {
   readonly [relayHandleBrand]: true;
 }
 
-/** `barrier` is the latest one passed. The rest is there once, when the relay has ended: RelayEnd by number, two errnos, a count of bytes. */
+declare const criLogHandleBrand: unique symbol;
+/** A log of native/addon/cri_log.c. */
+export interface CriLogHandle {
+  readonly [criLogHandleBrand]: true;
+}
+
+/**
+ * `barrier` is the latest one passed; `end` -1 while it runs, and once a RelayEnd by number; errno
+ * and count of undelivered bytes belong to the end. The last three are set when they happen: what
+ * stopped the tee, what the CRI log lost entries for, with what the destination went.
+ */
 export type RelayCallback = (
   barrier: number,
-  end?: number,
-  errno?: number,
-  teeErrno?: number,
-  undelivered?: number,
+  end: number,
+  errno: number,
+  undelivered: number,
+  teeErrno: number,
+  logErrno: number,
+  lostErrno: number,
 ) => void;
 
 /**
@@ -97,12 +109,12 @@ export interface NativeAddon {
   getWindowSize(fd: number, out: Int32Array): number;
 
   // relay.c
-  /** `tee` -1: none. `flags`: enum relay_flags. */
+  /** `fds`: source, destination, tee, read and write end of the pipe between, sink; -1 is none. `flags`: enum relay_flags. `stream` of the log: 0 stdout, 1 stderr. */
   relayStart(
-    source: number,
-    destination: number,
-    tee: number,
+    fds: Int32Array,
     flags: number,
+    log: CriLogHandle | null,
+    stream: number,
     callback: RelayCallback,
   ): RelayHandle | number;
   relayBytes(handle: RelayHandle): number;
@@ -110,6 +122,21 @@ export interface NativeAddon {
   relayBarrier(handle: RelayHandle): number;
   /** SIOCOUTQ. */
   bytesUnread(fd: number): number;
+
+  // cri_log_js.c
+  /** `maxBytes` 0: no limit. */
+  criLogOpen(
+    directory: number,
+    name: string,
+    mode: number,
+    maxBytes: number,
+    maxFiles: number,
+  ): CriLogHandle | number;
+  criLogWrite(log: CriLogHandle, stream: number, bytes: Uint8Array): number;
+  criLogReopen(log: CriLogHandle): number;
+  criLogClose(log: CriLogHandle): number;
+  /** Entries written, entries lost, rotations, errno of the latest failure. */
+  criLogCounts(log: CriLogHandle): [number, number, number, number];
 
   // memory.c
   /** The bytes of a regular file as a buffer, or -errno; -EINVAL when the file is shorter. */

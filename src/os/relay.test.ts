@@ -150,6 +150,8 @@ describe('what a relay moves', () => {
       bytes: total,
       errno: 0,
       teeErrno: 0,
+      logErrno: 0,
+      lostErrno: 0,
       undelivered: 0,
     });
     shutdown(near, 'write');

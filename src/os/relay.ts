@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import type { CriLogFile } from './cri-log-file.ts';
 import { check } from './errors.ts';
 import { type Fd, rawOf } from './fd.ts';
 import { native, type RelayHandle } from './native.ts';
@@ -19,11 +20,17 @@ export interface RelayResult {
   bytes: number;
   /** errno(3) when `end` is 'error' or 'destination-closed' by an error, else 0. */
   errno: number;
-  /** Bytes taken from the source that the destination did not get. Always 0 for a splice that did not fall back to copying. */
+  /** Bytes taken from the source that the destination did not get. Those in `through` are there still; otherwise 0 for a splice that did not fall back to copying. */
   undelivered: number;
   /** errno(3) that stopped the tee, else 0. */
   teeErrno: number;
+  /** errno(3) of the first entries that the CRI log could not take, else 0. */
+  logErrno: number;
+  /** errno(3) with which the destination went and the sink took its place, else 0. */
+  lostErrno: number;
 }
+
+export type RelayNews = 'tee-stopped' | 'log-lost' | 'destination-lost';
 
 export interface RelayOptions {
   source: Fd;
@@ -39,8 +46,17 @@ export interface RelayOptions {
    * pipe is only emptied. Like the other descriptors it stays the caller's.
    */
   through?: { read: Fd; write: Fd };
-  /** Also write every delivered byte to this descriptor (a log file); its errors stop the tee, not the relay. A slow one slows the relay. */
+  /**
+   * Also write every byte to this descriptor (a log file), before it is delivered; its errors stop
+   * the tee, not the relay. A slow one slows the relay.
+   */
   tee?: Fd;
+  /** Also write every byte to this log, as the tee; entries it cannot take are lost, and it goes on. */
+  criLog?: { log: CriLogFile; stream: 'stdout' | 'stderr' };
+  /** Takes the place of a destination whose peer has gone, which then does not end the relay. */
+  sink?: Fd;
+  /** Called once for each: the tee was stopped, the CRI log lost entries, the sink has taken over and the destination may be closed. */
+  onNews?: (news: RelayNews) => void;
   /** End as soon as the destination's peer has closed, also while the source is silent. A peer that only half-closes does not end it. */
   watchDestination?: boolean;
   /** Treat EIO from the source as its end (pty masters at hang-up, see pty(7)). */
@@ -61,6 +77,13 @@ function flagsOf(options: RelayOptions): number {
   );
 }
 
+/** In the order that relayStart takes them. */
+function descriptorsOf(options: RelayOptions): Int32Array {
+  const { source, destination, tee, through, sink } = options;
+  const all = [source, destination, tee, through?.read, through?.write, sink];
+  return Int32Array.from(all, (fd) => fd?.raw ?? -1);
+}
+
 /**
  * One direction of a stream, moved by a native thread with no copy through the JS heap. The
  * descriptors stay the caller's and must stay open until `done` has settled. Source and
@@ -71,6 +94,8 @@ export class NativeRelay {
   readonly #handle: RelayHandle;
   readonly #settle: (result: RelayResult) => void;
   readonly #barriers: { sequence: number; resolve: () => void }[] = [];
+  readonly #onNews: ((news: RelayNews) => void) | undefined;
+  readonly #told = new Set<RelayNews>();
   #ended = false;
 
   /** Throws OsError when there is no descriptor (EMFILE) or thread (EAGAIN) left. */
@@ -82,14 +107,18 @@ export class NativeRelay {
     const { promise, resolve } = Promise.withResolvers<RelayResult>();
     this.done = promise;
     this.#settle = resolve;
+    this.#onNews = options.onNews;
+    const { criLog } = options;
     const handle = native().relayStart(
-      options.source.raw,
-      options.destination.raw,
-      options.tee?.raw ?? -1,
+      descriptorsOf(options),
       flagsOf(options),
-      (barrier, end, errno = 0, teeErrno = 0, undelivered = 0) => {
-        if (end !== undefined) this.#finish(ends[end] ?? 'error', errno, teeErrno, undelivered);
-        else this.#passBarriers(barrier);
+      criLog?.log.handle ?? null,
+      criLog?.stream === 'stderr' ? 1 : 0,
+      (barrier, end, errno, undelivered, teeErrno, logErrno, lostErrno) => {
+        const errnos = { teeErrno, logErrno, lostErrno };
+        this.#tell(errnos);
+        if (end < 0) this.#passBarriers(barrier);
+        else this.#finish(ends[end] ?? 'error', { errno, undelivered, ...errnos });
       },
     );
     if (typeof handle === 'number') {
@@ -126,9 +155,22 @@ export class NativeRelay {
       this.#barriers.shift()?.resolve();
   }
 
-  #finish(end: RelayEnd, errno: number, teeErrno: number, undelivered: number): void {
+  #tell(errnos: { teeErrno: number; logErrno: number; lostErrno: number }): void {
+    const all: [RelayNews, number][] = [
+      ['tee-stopped', errnos.teeErrno],
+      ['log-lost', errnos.logErrno],
+      ['destination-lost', errnos.lostErrno],
+    ];
+    for (const [news, errno] of all) {
+      if (errno === 0 || this.#told.has(news)) continue;
+      this.#told.add(news);
+      this.#onNews?.(news);
+    }
+  }
+
+  #finish(end: RelayEnd, rest: Omit<RelayResult, 'end' | 'bytes'>): void {
     this.#ended = true;
-    this.#settle({ end, bytes: this.bytes, errno, teeErrno, undelivered });
+    this.#settle({ end, bytes: this.bytes, ...rest });
     this.#passBarriers(Number.MAX_SAFE_INTEGER);
   }
 }

@@ -13,3 +13,11 @@ export const defaultDrainPolicy: DrainPolicy = {
 
 /** Capacity of the pipe of one stream, in bytes: what a process can write before a host that does not read stops it. */
 export const streamPipeBytes = 262_144;
+
+/** Bounds of a log in the CRI's format when nothing else is said: what the kubelet has by default. */
+export const defaultCriLogLimits = {
+  /** Bytes of one file. */
+  maxBytes: 10_485_760,
+  /** Files of one process, the one being written included. */
+  maxFiles: 5,
+};

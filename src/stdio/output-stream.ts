@@ -1,7 +1,9 @@
+import { constants } from 'node:fs';
 import type { Logger } from '../log/logger.ts';
 import { errnoName } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
-import { NativeRelay, type RelayResult } from '../os/relay.ts';
+import { openFile } from '../os/pipe.ts';
+import { NativeRelay, type RelayNews, type RelayOptions, type RelayResult } from '../os/relay.ts';
 import { shutdown } from '../os/socket.ts';
 import type { CriLog } from './cri-log.ts';
 import { untilHostClosed } from './host-close.ts';
@@ -46,6 +48,22 @@ function outcomeOf(result: RelayResult): StreamOutcome {
   }
 }
 
+/** What a relay may have and most have not. */
+function extrasOf(options: OutputOptions, sink: Fd | undefined): Partial<RelayOptions> {
+  const { name, tee, through, criLog } = options;
+  return {
+    ...(tee === undefined ? {} : { tee }),
+    ...(through === undefined ? {} : { through }),
+    ...(criLog === undefined ? {} : { criLog: { log: criLog, stream: name } }),
+    ...(sink === undefined ? {} : { sink }),
+  };
+}
+
+/** A place where bytes vanish. */
+export function openSink(): Fd {
+  return openFile('/dev/null', constants.O_WRONLY);
+}
+
 /**
  * stdout or stderr of a process on the way to the host. Three stages: the relay runs until the
  * end of the stream; the connection is ended and the host closes it; everything is closed.
@@ -62,20 +80,24 @@ export class OutputStream {
   readonly #abort = new AbortController();
   readonly #cut = Promise.withResolvers<StreamReport>();
   readonly #over = Promise.withResolvers<void>();
+  #sink: Fd | undefined;
   #grandchildTimer: NodeJS.Timeout | undefined;
   #result: StreamReport | undefined;
 
   /** Owns the descriptors also when it throws. */
   constructor(options: OutputOptions) {
     this.#options = options;
+    const logs = options.tee !== undefined || options.criLog !== undefined;
     try {
+      if (options.outliveHost === true && logs) this.#sink = openSink();
       this.#relay = NativeRelay.start({
         source: options.source,
         destination: options.destination,
         method: options.sourceKind === 'pipe' ? 'splice' : 'copy',
         watchDestination: true,
         eioIsEof: options.sourceKind === 'pty',
-        ...(options.tee === undefined ? {} : { tee: options.tee }),
+        onNews: (news) => this.#heed(news),
+        ...extrasOf(options, this.#sink),
       });
     } catch (error) {
       this.#closeAll();
@@ -113,12 +135,13 @@ export class OutputStream {
   async #finish(): Promise<StreamReport> {
     const result = await this.#relay.done;
     clearTimeout(this.#grandchildTimer);
-    this.#report(result);
-    const { atEnd, destination, policy, sourceKind } = this.#options;
+    const { atEnd, destination, log, policy, sourceKind } = this.#options;
+    if (result.end === 'error')
+      log.warning('stream relay failed', { errno: errnoName(result.errno), bytes: result.bytes });
     const report: StreamReport = { bytes: result.bytes, outcome: outcomeOf(result) };
     this.#result = report;
     try {
-      if (atEnd === 'await-host' && result.end === 'eof') {
+      if (atEnd === 'await-host' && result.end === 'eof' && destination.open) {
         shutdown(destination, 'write');
         const close = await untilHostClosed(destination, policy.hostCloseMs, this.#abort.signal);
         if (close === 'aborted') return { ...report, outcome: 'cut' };
@@ -141,19 +164,16 @@ export class OutputStream {
     return report;
   }
 
-  #report(result: RelayResult): void {
-    const { log } = this.#options;
-    if (result.end === 'error')
-      log.warning('stream relay failed', { errno: errnoName(result.errno), bytes: result.bytes });
-    if (result.teeErrno !== 0)
-      log.warning('copy of a stream to its log file stopped', {
-        errno: errnoName(result.teeErrno),
-      });
+  #heed(news: RelayNews): void {
+    const { log, destination } = this.#options;
+    if (news === 'destination-lost') destination.close();
+    else if (news === 'tee-stopped') log.warning('copy of a stream to its log file stopped');
+    else log.warning('a log lost entries', { counts: this.#options.criLog?.counts });
   }
 
   #closeAll(): void {
-    this.#options.source.close();
-    this.#options.destination.close();
-    this.#options.tee?.close();
+    const { source, destination, tee, through } = this.#options;
+    for (const fd of [source, destination, tee, through?.read, through?.write, this.#sink])
+      fd?.close();
   }
 }

@@ -1,14 +1,12 @@
-import { constants } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { type Logger, silentLogger } from '../log/logger.ts';
 import { OsError } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
-import { openFile } from '../os/pipe.ts';
 import type { WindowSize } from '../os/pty.ts';
 import type { ConnectionSet, StdioFds } from './connection-set.ts';
 import { InputStream } from './input-stream.ts';
 import { defaultDrainPolicy } from './limits.ts';
-import { type OutputSettings, OutputStream } from './output-stream.ts';
+import { type OutputSettings, OutputStream, openSink } from './output-stream.ts';
 import { RelayedSession } from './relayed-session.ts';
 import type { AgentPipes, DrainPolicy, StreamName } from './stdio.ts';
 import { StreamGroup, type Streams } from './stream-group.ts';
@@ -34,11 +32,6 @@ export interface PipeRelayOptions extends RelaySessionOptions {
   tee?: { stdout?: Fd | null; stderr?: Fd | null };
   /** An agent before this one had started it: stdin's connection without a pipe is one whose pipe the process had closed. */
   resumed?: boolean;
-}
-
-/** A place where bytes vanish. */
-export function openSink(): Fd {
-  return openFile('/dev/null', constants.O_WRONLY);
 }
 
 /** What no stream has taken over yet. A stream owns what it is made of, also when it cannot start. */

@@ -5,8 +5,8 @@ import { setWindowSize, type WindowSize } from '../os/pty.ts';
 import { InputStream } from './input-stream.ts';
 import type { PipeEnds, StdioKeeper } from './keeper.ts';
 import { defaultDrainPolicy } from './limits.ts';
-import { OutputStream } from './output-stream.ts';
-import { openSink, type RelaySessionOptions } from './pipe-relay.ts';
+import { OutputStream, openSink } from './output-stream.ts';
+import type { RelaySessionOptions } from './pipe-relay.ts';
 import { RelayedSession } from './relayed-session.ts';
 import { StreamGroup } from './stream-group.ts';
 
