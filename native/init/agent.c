@@ -1,5 +1,7 @@
 // The agent: init's child in a session of its own, its output on pipes that outlive it, the init
-// channel as descriptor 3. It is started again with back-off whenever it ends; its containers stay.
+// channel as descriptor 3. It is started again whenever it ends, at once when it had been of use and
+// later each time when not; its containers stay. Under a supervisor it has the terminal and the
+// streams of whoever called.
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,15 +12,17 @@
 
 #include "init.h"
 
-enum { FIRST_DELAY_MS = 100, LAST_DELAY_MS = 5000, STEADY_MS = 10000, CHANNEL = 3, MAX_ENV = 62 };
+enum { FIRST_DELAY_MS = 100, LAST_DELAY_MS = 5000, STEADY_MS = 10000, CHANNEL = 3, MAX_ENV = 250 };
 #define PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-struct child agent = {.start_at = 0, .delay = FIRST_DELAY_MS};
-struct child shell = {.start_at = -1, .delay = FIRST_DELAY_MS};
+struct child agent;
+struct child shell = {.start_at = -1};
 int agent_pipes[2] = {-1, -1};
 
 static int write_ends[2] = {-1, -1};
-static char *environment[MAX_ENV + 3];
+static int last_code;
+// Its words and four of ours.
+static char *environment[MAX_ENV + 5];
 extern char **environ;
 
 static void open_pipe(int which) {
@@ -42,20 +46,30 @@ static void make_environment(void) {
     environment[count++] = *entry;
   }
   if (!has_path) environment[count++] = PATH;
+  static char run[sizeof "GCS_INIT_RUN=" + 256], supervisor[sizeof "GCS_INIT_SUPERVISOR=" + 10];
   environment[count++] = "GCS_INIT_FD=3";
+  snprintf(run, sizeof run, "GCS_INIT_RUN=%s", options.run);
+  environment[count++] = run;
+  if (options.supervise) {
+    snprintf(supervisor, sizeof supervisor, "GCS_INIT_SUPERVISOR=%d", (int)getpid());
+    environment[count++] = supervisor;
+  }
   environment[count] = NULL;
 }
 
 void agent_prepare(void) {
+  make_environment();
+  if (options.supervise) return;
   open_pipe(0);
   if (options.stdout_port != 0) open_pipe(1);
   ports[0].port = options.stderr_port;
   ports[1].port = options.stdout_port;
-  make_environment();
   if (options.shell != NULL) shell.start_at = 0;
 }
 
 int agent_log_fd(void) { return write_ends[0]; }
+
+int agent_last_code(void) { return last_code; }
 
 static void reset_signals(void) {
   sigset_t none;
@@ -64,13 +78,15 @@ static void reset_signals(void) {
 }
 
 static _Noreturn void exec_program(char **arguments) {
+  store_child_limits();
   environ = environment;
   execvp(arguments[0], arguments);
   log_failure("exec %s", arguments[0]);
   _exit(127);
 }
 
-static _Noreturn void become_agent(int channel) {
+// In a virtual machine of ours.
+static void enter_guest(void) {
   int log = write_ends[0], out = write_ends[1] >= 0 ? write_ends[1] : log;
   log_to(log >= 0 ? log : console.fd);
   setsid();
@@ -82,6 +98,10 @@ static _Noreturn void become_agent(int channel) {
   }
   if (out >= 0) dup2(out, STDOUT_FILENO);
   if (log >= 0) dup2(log, STDERR_FILENO);
+}
+
+static _Noreturn void become_agent(int channel) {
+  if (!options.supervise) enter_guest();
   if (channel >= 0) dup2(channel, CHANNEL);
   reset_signals();
   exec_program(options.program);
@@ -107,14 +127,16 @@ static _Noreturn void become_shell(void) {
 
 static void plan_next(struct child *child) {
   int64_t now = clock_now();
-  if (now - child->started >= STEADY_MS) child->delay = FIRST_DELAY_MS;
+  if (child->steady || now - child->started >= STEADY_MS) child->delay = 0;
   child->start_at = now + child->delay;
-  child->delay = child->delay * 2 > LAST_DELAY_MS ? LAST_DELAY_MS : child->delay * 2;
+  int longer = child->delay == 0 ? FIRST_DELAY_MS : child->delay * 2;
+  child->delay = longer > LAST_DELAY_MS ? LAST_DELAY_MS : longer;
 }
 
 static void started(struct child *child, pid_t pid, const char *name) {
   child->started = clock_now();
   child->start_at = -1;
+  child->steady = false;
   if (pid < 0) {
     log_failure("fork for %s", name);
     plan_next(child);
@@ -153,7 +175,11 @@ bool agent_ended(pid_t pid, int code, int status) {
   const char *name = child == &agent ? options.program[0] : options.shell;
   const char *how = code == CLD_EXITED ? "exit code" : "signal";
   child->pid = 0;
-  if (child == &agent) channel_close();
+  if (child == &agent) {
+    last_code = code == CLD_EXITED ? status : 128 + status;
+    channel_drain();
+    if (options.supervise && supervise_over(code, status)) ending = STOPPED;
+  }
   if (ending != RUNNING) {
     log_say("%s ended, %s %d", name, how, status);
     return true;

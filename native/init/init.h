@@ -1,4 +1,4 @@
-// PID 1 of the utility VM.
+// PID 1 of the utility VM; and, as `init --supervise`, what keeps an agent running elsewhere.
 //
 // One thread, one poll loop, no allocation after start, and nothing is fatal: a step that fails is
 // logged with its name and errno, and the boot goes on. What the loop waits for is in main.c; every
@@ -13,11 +13,13 @@
 //   entropy.c   the host's seed                  root.c      from the initramfs to the root
 //   agent.c     start, restart and streams of the agent and of the debug shell
 //   reap.c      every child's end, exit records  channel.c   the agent's requests
-//   power.c     the way down                     vsockexec.c the same binary under another name
+//   power.c     the way down                     store.c     descriptors kept for the next agent
+//   supervise.c outside a virtual machine        vsockexec.c the same binary under another name
 #ifndef GCS_INIT_H
 #define GCS_INIT_H
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +45,8 @@ struct options {
   uint32_t stderr_port;
   char *shell;           // debug shell on the console, or NULL
   char **program;        // the agent's argv, NULL terminated
+  bool supervise;        // not a machine of ours: nothing but the agent is our affair
+  const char *run;       // directory of the exit records' directory
 };
 
 extern struct options options;
@@ -50,6 +54,8 @@ extern struct options options;
 // The words of the kernel command line that are ours. Needs /proc.
 void options_from_kernel(void);
 void options_from_arguments(int count, char **arguments);
+// Our log is like that of the agent with this command line.
+void options_log_format(char **words);
 
 // ---- log.c
 
@@ -136,6 +142,7 @@ struct child {
   int64_t started;     // clock_now()
   int64_t start_at;    // when it is to be started; -1: not
   int delay;           // ms, before the next start
+  bool steady;         // has said that it is ready
 };
 
 extern struct child agent;
@@ -151,6 +158,8 @@ bool agent_ended(pid_t pid, int code, int status);
 void agent_forward(int which);
 // A write end of the agent's log, for our own children.
 int agent_log_fd(void);
+// The exit code of the agent that ended last, as a shell tells it: 128 + signal when it was killed.
+int agent_last_code(void);
 
 // ---- reap.c
 
@@ -159,7 +168,8 @@ extern pid_t helper; // a child of init's own that runs now; 0: none
 bool reap_some(void);
 // True when init has no child at all.
 bool reap_no_children(void);
-void reap_prepare(void);
+// False with errno, said, when there will be no records.
+bool reap_prepare(void);
 // No more records: /run can be unmounted.
 void reap_finish(void);
 
@@ -169,11 +179,33 @@ extern int channel_fd; // init's end; -1: no agent
 // Makes a new pair; returns the agent's end or -1.
 int channel_open(void);
 void channel_close(void);
+// What to wait for.
+void channel_want(struct pollfd *want);
 void channel_ready(void);
+// What the agent has sent before it died; then closes.
+void channel_drain(void);
+
+// ---- store.c
+
+enum { STORE_NAME_MAX = 63, STORE_FDS_MAX = 4 };
+
+// Raises our own limit of open files as far as we may.
+void store_prepare(void);
+// In a forked child: the limit that was in force before.
+void store_child_limits(void);
+// NULL, and the descriptors are the store's; else why not.
+const char *store_put(const char *name, const int *fds, size_t count);
+// Closes the entry's descriptors; false when there is none of this name.
+bool store_drop(const char *name);
+// The store's own descriptors, NULL when there is no such entry.
+const int *store_get(const char *name, size_t *count);
+// The first entry with a serial above `after`: its name, or NULL when there is none.
+const char *store_next(uint64_t after, uint64_t *serial, int *count);
+void store_clear(void);
 
 // ---- power.c
 
-enum ending { RUNNING, POWER_OFF, REBOOT };
+enum ending { RUNNING, POWER_OFF, REBOOT, STOPPED };
 
 extern enum ending ending;
 // Only notes the wish; main.c goes down when the present round of the loop is over.
@@ -183,7 +215,21 @@ _Noreturn void power_down(void);
 // Exit codes, seen only where reboot(2) is not allowed, which is never in a VM.
 enum { EXIT_NOT_PID_1 = 64, EXIT_POWER_OFF = 70, EXIT_REBOOT = 71 };
 
+// ---- supervise.c
+
+// `init --supervise [--run DIRECTORY] -- PROGRAM [ARGUMENT…]`: the exit code.
+int supervise(char **arguments);
+// SIGTERM, SIGINT or SIGHUP for us.
+void supervise_signal(void);
+// The agent has ended: true when that ends the supervisor too.
+bool supervise_over(int code, int status);
+
 // ---- main.c
+
+// The signals that the loop takes, by signalfd; all of `blocked` stay blocked.
+void signals_open(const int *taken, size_t count, const sigset_t *blocked);
+// Descriptors 0 to 3 are never ours, so that a child can put its own there.
+void reserve_descriptors(void);
 
 // Milliseconds of CLOCK_MONOTONIC.
 int64_t clock_now(void);

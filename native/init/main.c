@@ -22,8 +22,7 @@ int64_t clock_now(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-// Descriptors 0 to 3 are never ours, so that a child can put its own there.
-static void reserve_descriptors(void) {
+void reserve_descriptors(void) {
   int fd;
   do {
     fd = open("/", O_PATH | O_CLOEXEC);
@@ -31,15 +30,20 @@ static void reserve_descriptors(void) {
   if (fd > 3) close(fd);
 }
 
-static void open_signals(void) {
-  static const int wanted[] = {SIGCHLD, SIGINT, SIGTERM, SIGPWR};
+void signals_open(const int *taken, size_t count, const sigset_t *blocked) {
   sigset_t set;
-  sigfillset(&set);
-  sigprocmask(SIG_SETMASK, &set, NULL);
+  sigprocmask(SIG_SETMASK, blocked, NULL);
   sigemptyset(&set);
-  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) sigaddset(&set, wanted[i]);
+  for (size_t i = 0; i < count; i++) sigaddset(&set, taken[i]);
   signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals < 0) log_failure("signalfd");
+}
+
+static void open_signals(void) {
+  static const int taken[] = {SIGCHLD, SIGINT, SIGTERM, SIGPWR};
+  sigset_t all;
+  sigfillset(&all);
+  signals_open(taken, sizeof taken / sizeof *taken, &all);
   // Ctrl-Alt-Del is then SIGINT instead of a reset.
   if (reboot(RB_DISABLE_CAD) < 0) log_failure("take ctrl-alt-del");
 }
@@ -49,7 +53,9 @@ static void take_signals(void) {
   while (read(signals, &info, sizeof info) == sizeof info) {
     if (info.ssi_signo == SIGCHLD) continue;
     log_say("signal %u", info.ssi_signo);
-    if (ending == RUNNING) power_request(info.ssi_signo == SIGINT ? REBOOT : POWER_OFF);
+    if (options.supervise)
+      supervise_signal();
+    else if (ending == RUNNING) power_request(info.ssi_signo == SIGINT ? REBOOT : POWER_OFF);
   }
 }
 
@@ -78,12 +84,12 @@ void loop_once(int64_t deadline) {
   enum { SIGNAL, CHANNEL, LOG, OUT, CONSOLE, LOG_PORT, OUT_PORT, COUNT };
   struct pollfd wait[COUNT] = {
       [SIGNAL] = {.fd = signals, .events = POLLIN},
-      [CHANNEL] = {.fd = channel_fd, .events = POLLIN},
       [LOG] = {.fd = agent_pipes[0], .events = POLLIN},
       [OUT] = {.fd = agent_pipes[1], .events = POLLIN},
       [LOG_PORT] = {.fd = -1},
       [OUT_PORT] = {.fd = -1},
   };
+  channel_want(&wait[CHANNEL]);
   sink_want(&console, &wait[CONSOLE]);
   for (int i = 0; i < 2; i++)
     if (ports[i].port != 0) sink_want(&ports[i], &wait[LOG_PORT + i]);
@@ -108,9 +114,10 @@ int main(int count, char **arguments) {
   const char *slash = count > 0 ? strrchr(arguments[0], '/') : NULL;
   if (count > 0 && strcmp(slash == NULL ? arguments[0] : slash + 1, "vsockexec") == 0)
     return vsockexec(count, arguments);
+  if (count > 1 && strcmp(arguments[1], "--supervise") == 0) return supervise(arguments + 2);
   if (getpid() != 1) {
     // It would signal every process and take the machine down.
-    fprintf(stderr, "init: only PID 1 can be init\n");
+    fprintf(stderr, "init: only PID 1 can be init; elsewhere: init --supervise -- PROGRAM\n");
     return EXIT_NOT_PID_1;
   }
   umask(022);
@@ -129,6 +136,7 @@ int main(int count, char **arguments) {
   system_hostname();
   system_loopback();
   entropy_seed();
+  store_prepare();
   reap_prepare();
   agent_prepare();
   agent_start_due();

@@ -20,7 +20,7 @@
 
 #include "init.h"
 
-struct options options;
+struct options options = {.run = "/run/gcs"};
 
 static char *default_program[] = {"/bin/gcs", NULL};
 static char *program[MAX_ARGUMENTS + 1];
@@ -60,6 +60,8 @@ static bool kernel_word(const char *word) {
     options.poweroff_by_reset = true;
   } else if (text_starts(word, poweroff)) {
     log_say("%s: not reset, ignored", word);
+  } else if (text_starts(word, "gcs.management=")) {
+    // The agent's own.
   } else if (text_starts(word, host)) {
     copy_value("gcs.vsock", word + sizeof host - 1, options.unix_path, sizeof options.unix_path);
   } else {
@@ -88,6 +90,16 @@ static uint32_t port_option(const char *name, const char *value) {
   return port;
 }
 
+void options_log_format(char **words) {
+  for (; *words != NULL; words++) {
+    const char *value = *words + strspn(*words, "-");
+    if (value == *words) continue;
+    if (strcmp(value, "log-format=json") == 0) options.json_log = true;
+    if (strcmp(value, "log-format") == 0 && words[1] != NULL)
+      options.json_log = strcmp(words[1], "json") == 0;
+  }
+}
+
 // The agent's command line.
 static void take_program(char **rest) {
   size_t count = 0;
@@ -95,13 +107,7 @@ static void take_program(char **rest) {
   if (rest[count] != NULL) log_say("more than %d arguments, the rest is ignored", MAX_ARGUMENTS);
   program[count] = NULL;
   options.program = count == 0 ? default_program : program;
-  for (char **word = options.program; *word != NULL; word++) {
-    const char *value = *word + strspn(*word, "-");
-    if (value == *word) continue;
-    if (strcmp(value, "log-format=json") == 0) options.json_log = true;
-    if (strcmp(value, "log-format") == 0 && word[1] != NULL)
-      options.json_log = strcmp(word[1], "json") == 0;
-  }
+  options_log_format(options.program);
 }
 
 void options_from_arguments(int count, char **arguments) {

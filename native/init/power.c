@@ -165,6 +165,8 @@ void power_down(void) {
   if (!reap_no_children()) signal_all(SIGKILL, KILL_MS);
   if (!reap_no_children()) log_say("processes are left that cannot be killed");
   reap_finish();
+  // What it leads to may keep a file system busy.
+  store_clear();
   run_unmount();
   log_say("down");
   drain_log();

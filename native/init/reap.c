@@ -1,11 +1,14 @@
 // Every child's end. Orphans of the agent and of containers come to PID 1; what became of them is
-// kept as a file /run/gcs/exits/<pid>.<start time> with "<CLD code> <status> <CLOCK_REALTIME ns>",
+// kept as a file exits/<pid>.<start time> of /run/gcs with "<CLD code> <status> <CLOCK_REALTIME ns>",
 // for an agent that was not there to see it. The start time is field 22 of /proc/PID/stat, which
 // makes the name unique where pids come again.
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -14,7 +17,6 @@
 #include "init.h"
 
 enum { RECORDS_MAX = 4096, AT_ONCE = 64 };
-#define EXITS "/run/gcs/exits"
 
 struct record {
   pid_t pid;
@@ -28,11 +30,55 @@ static struct record records[RECORDS_MAX]; // ring
 static size_t next_record, record_count;
 static int last_error; // of writing a record, so that a full disk is said once
 
-void reap_prepare(void) {
-  if (mkdir("/run/gcs", 0755) < 0 && errno != EEXIST) log_failure("mkdir /run/gcs");
-  if (mkdir(EXITS, 0700) < 0 && errno != EEXIST) log_failure("mkdir %s", EXITS);
-  directory = open(EXITS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0) log_failure("open %s: no exit records", EXITS);
+static void remember(struct record record) {
+  records[next_record] = record;
+  next_record = (next_record + 1) % RECORDS_MAX;
+  if (record_count < RECORDS_MAX) record_count++;
+}
+
+static void forget_oldest(void) {
+  char name[48];
+  const struct record *oldest = &records[next_record];
+  snprintf(name, sizeof name, "%d.%llu", (int)oldest->pid, oldest->start);
+  // ENOENT: the agent has taken it.
+  if (unlinkat(directory, name, 0) < 0 && errno != ENOENT) log_failure("remove exit record %s", name);
+}
+
+// Records of a supervisor before us count too, so that they are bounded.
+static void take_over_records(void) {
+  int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *list = fd < 0 ? NULL : fdopendir(fd);
+  if (list == NULL) {
+    log_failure("read the exit records");
+    if (fd >= 0) close(fd);
+    return;
+  }
+  for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
+    char *end;
+    unsigned long pid = strtoul(entry->d_name, &end, 10);
+    if (pid == 0 || *end != '.') continue;
+    if (record_count == RECORDS_MAX) forget_oldest();
+    remember((struct record){.pid = (pid_t)pid, .start = strtoull(end + 1, NULL, 10)});
+  }
+  closedir(list);
+}
+
+bool reap_prepare(void) {
+  char exits[272];
+  snprintf(exits, sizeof exits, "%s/exits", options.run);
+  if (mkdir(options.run, 0755) < 0 && errno != EEXIST) log_failure("mkdir %s", options.run);
+  if (mkdir(exits, 0700) < 0 && errno != EEXIST) log_failure("mkdir %s", exits);
+  directory = open(exits, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) {
+    log_failure("open %s: no exit records", exits);
+    return false;
+  }
+  if (options.supervise && flock(directory, LOCK_EX | LOCK_NB) < 0) {
+    log_failure("%s is another supervisor's", options.run);
+    return false;
+  }
+  take_over_records();
+  return true;
 }
 
 void reap_finish(void) {
@@ -55,14 +101,6 @@ static unsigned long long start_time(pid_t pid) {
   for (; field != NULL && *field >= '0' && *field <= '9'; field++)
     value = value * 10 + (unsigned long long)(*field - '0');
   return value;
-}
-
-static void forget_oldest(void) {
-  char name[48];
-  const struct record *oldest = &records[next_record];
-  snprintf(name, sizeof name, "%d.%llu", (int)oldest->pid, oldest->start);
-  // ENOENT: the agent has taken it.
-  if (unlinkat(directory, name, 0) < 0 && errno != ENOENT) log_failure("remove exit record %s", name);
 }
 
 static bool write_record(const char *name, const siginfo_t *info) {
@@ -94,9 +132,7 @@ static void keep_record(const siginfo_t *info) {
     return;
   }
   last_error = 0;
-  records[next_record] = record;
-  next_record = (next_record + 1) % RECORDS_MAX;
-  if (record_count < RECORDS_MAX) record_count++;
+  remember(record);
 }
 
 // False when there was none.

@@ -5,6 +5,8 @@ import { pinnedNode, ROOT } from './npm-packages.mjs';
 import { SetupError } from './progress.mjs';
 
 const OUTPUTS = [
+  // Compiled again only when their digests change.
+  `build/init/${process.arch === 'x64' ? 'amd64' : process.arch}/init.stamp`,
   'build/native/gcs_native.node.stamp',
   'build/gcs.cjs',
   'build/gcs.cache',
@@ -27,8 +29,8 @@ function upToDate() {
   const outputs = OUTPUTS.map((path) => join(ROOT, path));
   if (!outputs.every((path) => existsSync(path))) return false;
   const changed = Math.max(...SOURCES.map((path) => newest(join(ROOT, path))));
-  // The addon is compiled again only when its digest changes: the bundles tell the last build.
-  return outputs.slice(1).every((path) => statSync(path).mtimeMs >= changed);
+  // The bundles tell the last build.
+  return outputs.slice(2).every((path) => statSync(path).mtimeMs >= changed);
 }
 
 export function ensureBuilt(progress) {
@@ -36,8 +38,9 @@ export function ensureBuilt(progress) {
     progress.fine('build', 'up to date');
     return;
   }
-  progress.work('build', 'the native addon and the bundles', () => {
-    for (const script of ['scripts/build-native.ts', 'scripts/build.ts']) {
+  progress.work('build', 'init, the native addon and the bundles', () => {
+    for (const name of ['build-init.ts', 'build-native.ts', 'build.ts']) {
+      const script = `scripts/${name}`;
       const result = spawnSync(pinnedNode(), [join(ROOT, script)], {
         cwd: ROOT,
         stdio: ['inherit', 2, 2],

@@ -87,6 +87,12 @@ export const agentFlagSpecs = {
     placeholder: 'NAME_OR_PATH',
     help: 'OCI runtime to run containers with',
   },
+  management: {
+    kind: 'string',
+    default: 'on',
+    placeholder: 'on|off',
+    help: 'serve the management door on guest ports 0x40000001 and 0x40000002; off also by the kernel argument gcs.management=off in a VM under our init, and by the stance deny',
+  },
   'drain-timeout': {
     kind: 'integer',
     default: defaultDrainPolicy.grandchildMs,
@@ -99,7 +105,22 @@ export const agentFlagSpecs = {
     placeholder: 'MS',
     help: 'how long the answer of a wait is held back for a host that has not closed an ended stream',
   },
+  'state-dir': {
+    kind: 'string',
+    default: '/run/gcs/state',
+    placeholder: 'PATH',
+    help: 'what an agent that follows a killed one goes on with; off: nothing is kept',
+  },
   version: { kind: 'boolean', default: false, help: 'print the version and exit' },
+} as const;
+
+/** Taken by bin/gcs, never seen here. */
+const launcherFlagSpecs = {
+  'supervise[=DIR]': {
+    kind: 'boolean',
+    default: false,
+    help: 'start the agent again when it dies, for a machine whose PID 1 is not our init; what outlives the agent is kept below DIR, default /run/gcs',
+  },
 } as const;
 
 export type AgentFlags = FlagValues<typeof agentFlagSpecs>;
@@ -109,11 +130,12 @@ export const usage = `Usage: gcs [flags]
 Guest agent of a utility VM: dials the host's bridge and runs containers for it.
 
 Flags (one dash or two):
-${formatFlags(agentFlagSpecs)}
+${formatFlags({ ...agentFlagSpecs, ...launcherFlagSpecs })}
 Examples:
   gcs -v4 -log-format json -loglevel info               in a VM, host reached by vsock
   gcs -transport hybrid:/run/vm.sock                    without a VM, host behind unix sockets
   gcs -transport hybrid:/run/vm.sock -runtime crun      with another OCI runtime
+  gcs -supervise -transport hybrid:/run/vm.sock         without a VM, and outliving a kill
 `;
 
 /** Throws FlagError; 'help' when asked for. */

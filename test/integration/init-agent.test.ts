@@ -7,14 +7,14 @@ import { ask, InitLab } from '../support/init-lab.ts';
 const idle = 'exec sleep 1000';
 
 describe('an agent that ends', () => {
-  test('is started again, later each time, up to five seconds', async () => {
+  test('is started again, at once and then later each time, up to five seconds', async () => {
     await using lab = await InitLab.start({ agent: 'exit 3' });
     await lab.see(/again in 5000 ms/);
     const delays = lab.messages.flatMap((line) => {
       const match = line.match(/^\/agent ended, exit code 3, again in (\d+) ms$/);
       return match ? [Number(match[1])] : [];
     });
-    expect(delays).toEqual([100, 200, 400, 800, 1600, 3200, 5000]);
+    expect(delays).toEqual([0, 100, 200, 400, 800, 1600, 3200, 5000]);
   });
 
   test('after ten seconds of life is started at once as the first time', async () => {
@@ -26,7 +26,21 @@ describe('an agent that ends', () => {
     });
     await lab.see(/exit code 0, again in \d+ ms/);
     const delays = lab.messages.flatMap((line) => line.match(/again in (\d+) ms/)?.[1] ?? []);
-    expect(delays).toEqual(['100', '200', '100']);
+    expect(delays).toEqual(['0', '100', '0']);
+  });
+
+  test('having said that it is ready, is started at once however short it lived', async () => {
+    await using lab = await InitLab.start({
+      agent: `
+        count=$(cat /run/count 2>/dev/null || echo 0); echo $((count + 1)) >/run/count
+        [ $count -lt 4 ] || ${idle}
+        [ $count -lt 2 ] || { ${ask('ready')}; }
+        exit 4`,
+    });
+    await lab.see(/(again in \d+ ms[\s\S]*){4}/);
+    const delays = lab.messages.flatMap((line) => line.match(/again in (\d+) ms/)?.[1] ?? []);
+    expect(delays).toEqual(['0', '100', '0', '0']);
+    expect(lab.console.match(/^reply=.*$/gm)).toEqual(['reply=ok', 'reply=ok']);
   });
 
   test('killed, leaves its containers running, and the next one finds what became of them', async () => {
@@ -45,7 +59,7 @@ describe('an agent that ends', () => {
     const [, first = ''] = await lab.see(/\/agent started, pid (\d+)/);
     const outer = lab.outerPid(Number(container));
     process.kill(lab.outerPid(Number(first)), 'SIGKILL');
-    await lab.see(/\/agent ended, signal 9, again in 100 ms/);
+    await lab.see(/\/agent ended, signal 9, again in 0 ms/);
     await lab.see(/ready, container \d+[\s\S]*ready, container \d+/);
     process.kill(outer, 'SIGUSR1');
     await lab.see(/the container has exited with 9/);

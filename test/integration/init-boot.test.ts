@@ -266,7 +266,7 @@ test('init is small: a static program of at most 100 KiB that takes at most 1 Mi
 test('anybody but PID 1 is refused', () => {
   const { status, stderr } = spawnSync(initProgram(), [], { encoding: 'utf8' });
   expect(status).toBe(64);
-  expect(stderr).toBe('init: only PID 1 can be init\n');
+  expect(stderr).toBe('init: only PID 1 can be init; elsewhere: init --supervise -- PROGRAM\n');
 });
 
 test('as vsockexec it connects the streams and becomes the program', async () => {

@@ -63,6 +63,39 @@ test('the Node of GCS_NODE comes first', () => {
   expect(run('opt/bin/gcs', ['a'], { GCS_NODE: wrapper }).args).toEqual(['gcs', 'a', 'other']);
 });
 
+test('-supervise is taken out of the command line, and init gets the launcher to start', () => {
+  makeInstallation();
+  const init = join(directory, 'opt/init');
+  writeFileSync(init, '#!/bin/sh\nprintf "%s\\n" "$@"\n', { mode: 0o755 });
+  const started = (args: string[]) =>
+    execFileSync('opt/bin/gcs', args, { cwd: directory, encoding: 'utf8' })
+      .split('\n')
+      .slice(0, -1);
+  const gcs = 'opt/bin/../bin/gcs';
+  expect(started(['-v4', '-supervise', 'two words', '$HOME', ''])).toEqual([
+    '--supervise',
+    '--run',
+    '/run/gcs',
+    '--',
+    gcs,
+    '-v4',
+    'two words',
+    '$HOME',
+    '',
+  ]);
+  expect(started(['--supervise=/run/my gcs'])).toEqual([
+    '--supervise',
+    '--run',
+    '/run/my gcs',
+    '--',
+    gcs,
+  ]);
+  rmSync(init);
+  expect(() => started(['-supervise'])).toThrow(
+    /no init found for -supervise: run 'npm run build'/,
+  );
+});
+
 test('without any Node the remedy is named', () => {
   makeInstallation();
   rmSync(join(directory, 'opt/node'));
