@@ -33,7 +33,7 @@ const hresultOfCode: Readonly<Record<AgentErrorCode, number>> = {
   'container-exists': Hresult.SystemAlreadyExists,
   'container-not-stopped': Hresult.InvalidState,
   'container-not-running': Hresult.AlreadyStopped,
-  'container-not-created': Hresult.InvalidState,
+  'container-not-created': Hresult.Fail,
   'container-paused': Hresult.InvalidState,
   'container-not-paused': Hresult.InvalidState,
   'container-busy': Hresult.InvalidState,

@@ -85,6 +85,45 @@ export async function killAll(cgroup: Cgroup, options: Cancellable = {}): Promis
   }
 }
 
+/** A signal to every process of a cgroup: who got it, and who could not be given it. */
+export interface SignalledAll {
+  signalled: number;
+  failed: { pid: number; message: string }[];
+}
+
+/**
+ * Sends a signal to every process of a cgroup. They are stopped meanwhile, so that none can fork
+ * away from it; one that cannot be signalled keeps nobody else from getting it. Throws for the
+ * agent's own cgroup.
+ *
+ * @param options.frozen they are stopped already, and stay so.
+ */
+export async function signalAll(
+  cgroup: Cgroup,
+  signal: number,
+  options: Cancellable & { frozen?: boolean } = {},
+): Promise<SignalledAll> {
+  const place = ownPlace(cgroup);
+  const result: SignalledAll = { signalled: 0, failed: [] };
+  try {
+    if (options.frozen !== true) await freezeForKill(place, options.signal);
+    for (const pid of await listBelow(place.directory)) signalOne(pid, signal, result);
+  } finally {
+    if (options.frozen !== true) await thawPlace(place);
+  }
+  return result;
+}
+
+/** A stopped process keeps its pid, so who was listed is who gets the signal. */
+function signalOne(pid: number, signal: number, result: SignalledAll): void {
+  try {
+    using process = Pidfd.open(pid);
+    if (process?.signal(signal) === true) result.signalled += 1;
+  } catch (error) {
+    result.failed.push({ pid, message: error instanceof Error ? error.message : String(error) });
+  }
+}
+
 /** Kills what is there at the moment and waits for the end of some of it: of all, where there are few. */
 async function killRound(place: Place, signal: AbortSignal | undefined): Promise<void> {
   using waitedFor = new DisposableStack();

@@ -96,6 +96,24 @@ export function processCommandLine(pid: number): string[] | undefined {
   return (text.endsWith('\0') ? text.slice(0, -1) : text).split('\0');
 }
 
+/** Process group of a process (proc_pid_stat(5), field 5); undefined when it is gone. */
+export function processGroup(pid: number): number | undefined {
+  const field = statField(pid, 5);
+  return field === undefined ? undefined : Number(field);
+}
+
+/** Parent of a process (proc_pid_stat(5), field 4); undefined when it is gone. */
+export function processParent(pid: number): number | undefined {
+  const field = statField(pid, 4);
+  return field === undefined ? undefined : Number(field);
+}
+
+/** Milliseconds since a process started, by its start time; that is counted in USER_HZ, 100 everywhere. */
+export function processAgeMs(startTime: number): number {
+  const [uptime = '0'] = readFileSync('/proc/uptime', 'utf8').split(' ');
+  return Number(uptime) * 1000 - startTime * 10;
+}
+
 /** State letter of proc_pid_stat(5) field 3 ("R", "S", "Z" …); undefined when it is gone. */
 export function processState(pid: number): string | undefined {
   return statField(pid, 3);

@@ -64,7 +64,25 @@ export interface CreateOptions {
   stdio: ProcessStdio;
   /** Runs `--no-new-keyring`, `--no-pivot` and the like when the runtime knows them. */
   noPivot?: boolean;
+  /** Not made anew but from a checkpoint; it runs at once. */
+  checkpoint?: CriuOptions;
   signal?: AbortSignal;
+}
+
+/** What CRIU may find in a container's processes, and is told to save or to take up again. */
+export interface CriuOptions {
+  /** Directory of its images. */
+  directory: string;
+  tcpEstablished?: boolean;
+  externalUnixSockets?: boolean;
+  shellJob?: boolean;
+  fileLocks?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface CheckpointOptions extends CriuOptions {
+  /** Its processes go on afterwards. */
+  leaveRunning?: boolean;
 }
 
 export interface ExecOptions {
@@ -94,6 +112,8 @@ export interface RuntimeContainer {
   kill(signal: number, options?: { all?: boolean }): Promise<void>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** RuntimeError 'not-supported' where the machine cannot, see `Runtime.checkpointSupport`. */
+  checkpoint(options: CheckpointOptions): Promise<void>;
   state(): Promise<RuntimeContainerState>;
   processes(): Promise<RuntimeProcessInfo[]>;
   update(resources: OciLinuxResources): Promise<void>;
@@ -102,8 +122,13 @@ export interface RuntimeContainer {
 }
 
 export interface Runtime {
-  /** Name or path it is run by, e.g. "runc". */
   readonly name: string;
+  /** Name or path it is run by, e.g. "runc". */
+  readonly program: string;
+  /** Who makes the cgroups of its containers. */
+  readonly cgroupManager: 'cgroupfs' | 'systemd';
+  /** Whether CRIU is there and the kernel has what it needs; looked at once. */
+  checkpointSupport(): Promise<{ supported: true } | { supported: false; reason: string }>;
   version(): Promise<string>;
   /** Everything or nothing: a failed create leaves no container, directory, process or descriptor behind. */
   create(options: CreateOptions): Promise<RuntimeContainer>;
@@ -153,6 +178,7 @@ export type RuntimeErrorCode =
   | 'already-running'
   /** The runtime program itself is missing or cannot be run. */
   | 'unavailable'
+  | 'not-supported'
   | 'other';
 
 /** An OCI runtime command failed. `message` is complete for a user; `runtimeMessage` is the runtime's own last error. */

@@ -8,4 +8,6 @@ export const uvmLimits = {
   exitedProcesses: 1024,
   /** Milliseconds after the end of a container in which its exit notification waits for the first WaitForProcess of init to be answered. */
   notificationGraceMs: 1000,
+  /** Events of containers that are kept for clients that come back; older ones are told as a gap. */
+  events: 16384,
 } as const;

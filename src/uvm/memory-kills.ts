@@ -16,12 +16,18 @@ const KILLED = 137;
 export class MemoryKills implements Disposable {
   readonly #container: Pick<RuntimeContainer, 'cgroup'>;
   readonly #logger: Logger;
+  readonly #onEvent: (counts: OomCounts) => void;
   #watch: OomWatch | undefined;
   #told = false;
 
-  constructor(container: Pick<RuntimeContainer, 'cgroup'>, logger: Logger) {
+  constructor(
+    container: Pick<RuntimeContainer, 'cgroup'>,
+    logger: Logger,
+    onEvent: (counts: OomCounts) => void,
+  ) {
     this.#container = container;
     this.#logger = logger;
+    this.#onEvent = onEvent;
   }
 
   /** To be called when there is time for it: no process of a container waits for this. */
@@ -30,9 +36,10 @@ export class MemoryKills implements Disposable {
     if (cgroup === undefined || this.#watch !== undefined) return;
     try {
       this.#watch = runWithoutLogFields(() =>
-        OomWatch.start(cgroup, ({ events, kills }) =>
-          this.#logger.warning('out of memory', { events, kills }),
-        ),
+        OomWatch.start(cgroup, ({ events, kills }) => {
+          this.#logger.warning('out of memory', { events, kills });
+          this.#onEvent({ events, kills });
+        }),
       );
     } catch (error) {
       this.#logger.warning('memory is not watched', { error: String(error) });
@@ -43,6 +50,11 @@ export class MemoryKills implements Disposable {
   get counts(): OomCounts | undefined {
     const counts = this.#watch?.counts;
     return counts === undefined || counts.events + counts.kills === 0 ? undefined : counts;
+  }
+
+  /** Processes killed by now, watched or not. */
+  get kills(): number {
+    return this.#read();
   }
 
   /** How many of its processes were killed for memory, when it is that which ended it; else 0. */

@@ -10,6 +10,7 @@ const agentCode: Readonly<Record<RuntimeErrorCode, AgentErrorCode>> = {
   'not-running': 'container-not-running',
   'already-running': 'failed',
   unavailable: 'failed',
+  'not-supported': 'not-supported',
   other: 'failed',
 };
 

@@ -36,6 +36,7 @@ export class RuntimeCommands {
   readonly #program: RuntimeProgram;
   /** The runtime's own state, `--root`; undefined: where it keeps it by default. */
   readonly #stateRoot: string | undefined;
+  readonly #systemdCgroup: boolean;
   /** Where scratch files are made. */
   readonly #scratch: string;
 
@@ -43,11 +44,13 @@ export class RuntimeCommands {
     reaper: Reaper;
     program: RuntimeProgram;
     stateRoot: string | undefined;
+    systemdCgroup?: boolean;
     scratch: string;
   }) {
     this.#reaper = options.reaper;
     this.#program = options.program;
     this.#stateRoot = options.stateRoot;
+    this.#systemdCgroup = options.systemdCgroup ?? false;
     this.#scratch = options.scratch;
   }
 
@@ -80,6 +83,7 @@ export class RuntimeCommands {
       '--log-format',
       'json',
       ...(this.#stateRoot === undefined ? [] : ['--root', this.#stateRoot]),
+      ...(this.#systemdCgroup ? ['--systemd-cgroup'] : []),
       operation,
       ...args,
     ];

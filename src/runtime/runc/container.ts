@@ -5,8 +5,10 @@ import { killAll, listProcesses } from '../../cgroup/processes.ts';
 import { stringifyJson } from '../../json.ts';
 import type { OciLinuxResources } from '../../spec/oci.ts';
 import {
+  type CheckpointOptions,
   type ContainerId,
   type ExecOptions,
+  type Runtime,
   type RuntimeContainer,
   type RuntimeContainerState,
   RuntimeError,
@@ -15,12 +17,14 @@ import {
 import type { ProcessDirectory } from './bookkeeping.ts';
 import { cancelGraceMs, within } from './cancel.ts';
 import type { Command } from './commands.ts';
+import { checkpointArgs } from './criu.ts';
 import { ErrorLog } from './error-log.ts';
 import { launch } from './launch.ts';
 import { parsePids, parseState } from './output.ts';
 import type { RuncProcess } from './process.ts';
 import { describeProcesses } from './process-list.ts';
 import type { RuncServices } from './services.ts';
+import { requireCriu } from './support.ts';
 
 const { signals } = constants;
 
@@ -34,6 +38,8 @@ export interface RuncContainerParts {
   readonly ownsPidNamespace: boolean;
   /** Of init, when it was created; undefined when the agent cannot see it. */
   readonly membership: Membership | undefined;
+  /** Whether its containers can be checkpointed. */
+  readonly runtime?: Pick<Runtime, 'checkpointSupport'>;
   /** Called once, when its state is gone. */
   readonly onDeleted: () => void;
   /** Of a container that an agent before this one made. */
@@ -56,6 +62,7 @@ export class RuncContainer implements RuntimeContainer {
   #cgroup: Cgroup | undefined;
   readonly #services: RuncServices;
   readonly #onDeleted: () => void;
+  readonly #runtime: Pick<Runtime, 'checkpointSupport'> | undefined;
   /** Exec'd processes that live, by pid. */
   readonly #execs = new Map<number, RuncProcess>();
   /** Somebody has tried to start it. */
@@ -71,6 +78,7 @@ export class RuncContainer implements RuntimeContainer {
     this.#services = services;
     this.#membership = parts.membership;
     this.#onDeleted = parts.onDeleted;
+    this.#runtime = parts.runtime;
     this.#started = parts.taken?.started ?? false;
     for (const exec of parts.taken?.execs ?? []) this.#keep(exec);
     this.#emptied = this.#killWhatOutlivesInit();
@@ -144,6 +152,16 @@ export class RuncContainer implements RuntimeContainer {
 
   async resume(): Promise<void> {
     await this.#run({ operation: 'resume', args: ['--', this.id] });
+  }
+
+  async checkpoint(options: CheckpointOptions): Promise<void> {
+    const { signal } = options;
+    if (this.#runtime !== undefined) await requireCriu(this.#runtime, 'checkpoint', this.id);
+    await this.#run({
+      operation: 'checkpoint',
+      args: [...checkpointArgs(options), '--', this.id],
+      ...(signal === undefined ? {} : { signal }),
+    });
   }
 
   async state(): Promise<RuntimeContainerState> {

@@ -2,10 +2,11 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { readMembership } from '../../cgroup/hierarchy.ts';
 import { removeEmpty } from '../../cgroup/processes.ts';
-import { type CreateOptions, RuntimeError } from '../runtime.ts';
+import { type CreateOptions, type Runtime, RuntimeError } from '../runtime.ts';
 import { type BundleFacts, readBundle } from './bundle.ts';
 import type { CommandEnd } from './cancel.ts';
 import { RuncContainer } from './container.ts';
+import { criuArgs } from './criu.ts';
 import { ErrorLog } from './error-log.ts';
 import { launch } from './launch.ts';
 import { makeDirectoryInRoot } from './rootfs-directory.ts';
@@ -24,8 +25,9 @@ export async function createContainer(
   services: RuncServices,
   options: CreateOptions,
   onDeleted: () => void,
+  runtime: Pick<Runtime, 'checkpointSupport'>,
 ): Promise<RuncContainer> {
-  const { id, bundle, stdio, signal } = options;
+  const { id, bundle, stdio, signal, checkpoint } = options;
   const { reaper, commands, bookkeeping, logger } = services;
   signal?.throwIfAborted();
   const facts = factsOf(options);
@@ -38,9 +40,14 @@ export async function createContainer(
   makeWorkingDirectory(services, facts, id);
 
   const init = await launch(reaper, commands, {
-    operation: 'create',
+    operation: checkpoint === undefined ? 'create' : 'restore',
     id,
-    options: ['--bundle', bundle, ...(options.noPivot === false ? [] : ['--no-pivot'])],
+    options: [
+      ...(checkpoint === undefined ? [] : ['--detach', ...criuArgs(checkpoint)]),
+      '--bundle',
+      bundle,
+      ...(options.noPivot === false ? [] : ['--no-pivot']),
+    ],
     stdio,
     directory,
     log: new ErrorLog(join(bundle, 'runc.log')),
@@ -67,7 +74,16 @@ export async function createContainer(
   const membership = readMembership(init.pid);
   undo.move();
   const { ownsPidNamespace } = facts;
-  return new RuncContainer(services, { id, bundle, init, ownsPidNamespace, membership, onDeleted });
+  return new RuncContainer(services, {
+    id,
+    bundle,
+    init,
+    ownsPidNamespace,
+    membership,
+    onDeleted,
+    runtime,
+    ...(checkpoint === undefined ? {} : { taken: { started: true, execs: [] } }),
+  });
 }
 
 function factsOf({ id, bundle, stdio }: CreateOptions): BundleFacts {

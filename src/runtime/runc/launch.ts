@@ -15,7 +15,7 @@ import { RuncProcess } from './process.ts';
 const { signals } = constants;
 
 export interface Launch {
-  operation: 'create' | 'exec';
+  operation: 'create' | 'restore' | 'exec';
   id: ContainerId;
   /** Options of the sub-command besides the pid file, the console socket and the id. */
   options: readonly string[];
@@ -45,9 +45,11 @@ export async function launch(
   const { operation, id, directory, log } = plan;
   using socket = plan.stdio.kind === 'terminal' ? new ConsoleSocket(directory.path) : undefined;
   using _hold = reaper.hold();
-  using pidFile = commands.endsWithPidFile
-    ? tryAwaitFile(directory.path, directory.pidFileName)
-    : undefined;
+  // A restore goes on after it.
+  using pidFile =
+    commands.endsWithPidFile && operation !== 'restore'
+      ? tryAwaitFile(directory.path, directory.pidFileName)
+      : undefined;
   const command = commands.spawn(
     operation,
     [

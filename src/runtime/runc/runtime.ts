@@ -15,10 +15,15 @@ import { createContainer } from './create.ts';
 import { parseList } from './output.ts';
 import { RuntimeProgram } from './program.ts';
 import type { RuncServices } from './services.ts';
+import { type CheckpointSupport, requireCriu, requireSystemd } from './support.ts';
 
 export interface RuncRuntimeOptions {
   reaper: Reaper;
   logger: Logger;
+  /** What it is called; default: the program. */
+  name?: string;
+  /** Cgroups are made by systemd (`--systemd-cgroup`); default: by the runtime. */
+  systemdCgroup?: boolean;
   /** Name or path of runc or of an OCI runtime with its command line, e.g. crun. Default "runc". */
   program?: string;
   /** Where the agent keeps its own bookkeeping. Default /var/run/gcsrunc. */
@@ -33,18 +38,25 @@ export interface RuncRuntimeOptions {
  */
 export class RuncRuntime implements Runtime {
   readonly name: string;
+  readonly program: string;
+  readonly cgroupManager: 'cgroupfs' | 'systemd';
+  #checkpoints: Promise<CheckpointSupport> | undefined;
   readonly #services: RuncServices;
   /** Ids of containers that are being created or exist. */
   readonly #ids = new Set<ContainerId>();
 
   constructor(options: RuncRuntimeOptions) {
     const { reaper, logger, program = 'runc', root = '/var/run/gcsrunc', stateRoot } = options;
-    this.name = program;
+    const { name = program, systemdCgroup = false } = options;
+    this.name = name;
+    this.program = program;
+    this.cgroupManager = systemdCgroup ? 'systemd' : 'cgroupfs';
     const bookkeeping = new Bookkeeping(root);
     const commands = new RuntimeCommands({
       reaper,
       program: new RuntimeProgram(program),
       stateRoot,
+      systemdCgroup,
       scratch: root,
     });
     this.#services = { reaper, commands, bookkeeping, logger };
@@ -56,8 +68,17 @@ export class RuncRuntime implements Runtime {
     return /(\S+)\s*$/.exec(output.split('\n')[0] ?? '')?.[1] ?? '';
   }
 
+  checkpointSupport(): Promise<CheckpointSupport> {
+    this.#checkpoints ??= import('./criu.ts').then(({ criuSupport }) =>
+      criuSupport(this.#services),
+    );
+    return this.#checkpoints;
+  }
+
   async create(options: CreateOptions): Promise<RuntimeContainer> {
     const { id } = options;
+    if (this.cgroupManager === 'systemd') requireSystemd(id);
+    if (options.checkpoint !== undefined) await requireCriu(this, 'restore', id);
     if (this.#ids.has(id)) {
       throw new RuntimeError('already-exists', `container ${id} already exists`, {
         operation: 'create',
@@ -69,7 +90,7 @@ export class RuncRuntime implements Runtime {
       this.#ids.delete(id);
     };
     try {
-      return await createContainer(this.#services, options, forget);
+      return await createContainer(this.#services, options, forget, this);
     } catch (error) {
       forget();
       throw error;

@@ -1,0 +1,87 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isAbsolute } from 'node:path/posix';
+import { AgentError } from '../../errors.ts';
+import { parseJson } from '../../json.ts';
+import type { OciSpec } from '../../spec/oci.ts';
+import { checkHostDirectory } from '../host-directory.ts';
+import type { CreateRequest } from '../management-types.ts';
+import type { CreateContainerRequest } from '../operations.ts';
+import { checkSignal, invalid } from './check.ts';
+
+/** Where the agent places bundles of its own; all below /run/gcs is its to remove. */
+const ownBundles = '/run/gcs/b';
+
+/** Annotation an image's stop signal goes by (OCI image specification, conversion.md). */
+const stopSignalAnnotation = 'org.opencontainers.image.stopSignal';
+
+/** A create as the VM takes it: the spec from wherever it is, changed as the request wants. */
+export function planCreate(request: CreateRequest): CreateContainerRequest {
+  const { id } = request;
+  const given =
+    request.bundle === undefined ? undefined : checkHostDirectory(request.bundle, 'bundle');
+  if (request.spec !== undefined) {
+    const spec = changed(request.spec, request, given);
+    return { id, bundle: given ?? join(ownBundles, id), spec };
+  }
+  if (given === undefined) throw invalid('spec', 'neither a spec nor a bundle that has one');
+  // A bundle that is somebody's stays as it is: the agent writes what it changes to one of its own.
+  return { id, bundle: join(ownBundles, id), spec: changed(readSpec(given), request, given) };
+}
+
+function readSpec(bundle: string): OciSpec {
+  const file = join(bundle, 'config.json');
+  let parsed: unknown;
+  try {
+    parsed = parseJson(readFileSync(file, 'utf8'));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new AgentError('invalid-argument', `bundle: ${file} cannot be read: ${reason}`, {
+      field: 'bundle',
+      cause: error,
+    });
+  }
+  if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) {
+    return parsed as OciSpec; // The VM checks what is in it.
+  }
+  throw invalid('bundle', `${file} holds no object`);
+}
+
+function changed(spec: OciSpec, request: CreateRequest, bundle: string | undefined): OciSpec {
+  const { terminal, stopSignal, annotations } = request;
+  if (stopSignal !== undefined) checkSignal(stopSignal, 'stopSignal');
+  const added = {
+    ...annotations,
+    ...(stopSignal === undefined ? {} : { [stopSignalAnnotation]: String(stopSignal) }),
+  };
+  const root = rootOf(spec, request.rootfs, bundle);
+  return {
+    ...spec,
+    ...(root === undefined ? {} : { root }),
+    ...(terminal === undefined ? {} : { process: { ...spec.process, terminal } }),
+    ...(Object.keys(added).length === 0 ? {} : { annotations: { ...spec.annotations, ...added } }),
+  };
+}
+
+/** Absolute: the agent's bundle is elsewhere. */
+function rootOf(
+  spec: OciSpec,
+  rootfs: string | undefined,
+  bundle: string | undefined,
+): OciSpec['root'] {
+  if (rootfs !== undefined) return { ...spec.root, path: checkHostDirectory(rootfs, 'rootfs') };
+  const path = spec.root?.path;
+  if (path === undefined || isAbsolute(path)) return spec.root;
+  if (bundle === undefined) throw invalid('spec.root.path', 'must be absolute without a bundle');
+  return { ...spec.root, path: join(bundle, path) };
+}
+
+/** The signal a container is asked to stop with: what its image says, else SIGTERM. */
+export function stopSignalOf(spec: OciSpec): number {
+  const named = spec.annotations?.[stopSignalAnnotation];
+  try {
+    return checkSignal(named ?? 'SIGTERM');
+  } catch {
+    return checkSignal('SIGTERM'); // Of an image that names none there is, as other engines do.
+  }
+}
