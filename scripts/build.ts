@@ -4,12 +4,10 @@
  */
 import { copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build, type Metafile } from 'esbuild';
+import type { Metafile } from 'esbuild';
+import { bundle, ROOT } from './bundle.ts';
 import { makeCodeCache } from './code-cache.ts';
-import { lazyBuiltins } from './lazy-builtins.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const OUT = join(ROOT, 'build');
 
 interface Program {
@@ -27,34 +25,6 @@ const PROGRAMS: readonly Program[] = [
   },
   { name: 'gcsctl', entry: 'src/cli/gcsctl.ts', lazy: ['protobufjs', 'vscode-jsonrpc'] },
 ];
-
-async function bundle(program: Program): Promise<Metafile> {
-  const result = await build({
-    absWorkingDir: ROOT,
-    entryPoints: [program.entry],
-    outfile: join(OUT, `${program.name}.cjs`),
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node24',
-    // Names stay as they are, so that a stack trace of a guest can be read.
-    minifyWhitespace: true,
-    minifySyntax: true,
-    sourcemap: 'external',
-    metafile: true,
-    plugins: [lazyBuiltins],
-    logLevel: 'warning',
-    // What stays outside (builtins) is required, not imported: no ESM loader in the agent.
-    supported: { 'dynamic-import': false },
-    define: {
-      'import.meta.url': '__bundleUrl',
-      'import.meta.dirname': '__dirname',
-      'import.meta.filename': '__filename',
-    },
-    banner: { js: 'var __bundleUrl=require("node:url").pathToFileURL(__filename).href;' },
-  });
-  return result.metafile;
-}
 
 /** The shortest chain of static imports from `entry` to a package, undefined when there is none. */
 function staticPath(metafile: Metafile, entry: string, packageName: string): string[] | undefined {
@@ -89,7 +59,7 @@ copyFileSync(join(ROOT, 'scripts/start.cjs'), join(OUT, 'start.cjs'));
 for (const program of PROGRAMS) {
   const started = performance.now();
   const file = join(OUT, `${program.name}.cjs`);
-  requireLazy(program, await bundle(program));
+  requireLazy(program, await bundle({ entry: program.entry, outfile: file }));
   rmSync(join(OUT, `${program.name}.cache`), { force: true });
   await makeCodeCache(OUT, program.name);
   const size = (path: string) => `${Math.ceil(statSync(path).size / 1024)} KiB`;

@@ -3,17 +3,20 @@ import { BridgeServer } from '../bridge/server.ts';
 import type { MachineMemory } from '../cgroup/machine-memory.ts';
 import type { RootLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
+import { InitDescriptorStore, noStore } from '../os/descriptor-store.ts';
 import { takeFileLimit } from '../os/file-limit.ts';
 import { InitChannel } from '../os/init-channel.ts';
 import { Reaper } from '../os/reaper.ts';
 import { closedDoor } from '../policy/closed-door.ts';
 import { RuncRuntime } from '../runtime/runc/runtime.ts';
+import { Journal } from '../state/journal.ts';
 import { InitPower } from '../uvm/init-power.ts';
 import { EndAgent } from '../uvm/power.ts';
 import { Uvm } from '../uvm/uvm.ts';
 import { createTransport, parseTransport, type TransportChoice } from '../vsock/parse.ts';
 import { TransportError } from '../vsock/transport.ts';
 import { setCorePattern } from './core-dumps.ts';
+import { openManagementDoor } from './door.ts';
 import { type AgentFlags, parseAgentFlags, usage } from './flags.ts';
 import { openLog } from './log.ts';
 import { agentVersion } from './version.ts';
@@ -39,6 +42,9 @@ function readSettings(args: readonly string[]): Settings | 'help' {
     throw new UsageError(
       `-initial-policy-stance: ${JSON.stringify(stance)} is neither allow nor deny`,
     );
+  }
+  if (flags.management !== 'on' && flags.management !== 'off') {
+    throw new UsageError(`-management: ${JSON.stringify(flags.management)} is neither on nor off`);
   }
   if (!flags.v4) throw new UsageError('-v4=false: this agent speaks no other protocol than v4');
   return { flags, transport: parseTransport(flags.transport) };
@@ -81,7 +87,7 @@ export async function agentMain(args: readonly string[]): Promise<number> {
   }
 }
 
-async function serve({ flags, transport: choice }: Settings, log: Logger): Promise<void> {
+async function serve({ flags, transport: choice }: Settings, log: RootLogger): Promise<void> {
   const end = new AbortController();
   takeFileLimit();
   stopOnSignals(end, log);
@@ -103,7 +109,16 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
     onDropped: (error) => log.warning('peer dropped', { error: error.message }),
     bridgeOnStdio: flags['use-inouterr'],
   });
+  const stateDirectory = flags['state-dir'] === 'off' ? undefined : flags['state-dir'];
+  const store =
+    init === undefined
+      ? noStore
+      : new InitDescriptorStore(init, (problem) =>
+          log.warning('streams are not kept', { problem }),
+        );
   const uvm = new Uvm({
+    journal: new Journal(stateDirectory, log.with({ target: 'state' })),
+    store,
     runtime: new RuncRuntime({ reaper, logger: log, program: flags.runtime }),
     transport,
     reaper,
@@ -115,6 +130,7 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
     memory,
     power: power ?? new EndAgent(() => end.abort()),
   });
+  await uvm.recover();
   const server = new BridgeServer({
     transport,
     uvm: flags['initial-policy-stance'] === 'deny' ? closedDoor(uvm) : uvm,
@@ -123,6 +139,8 @@ async function serve({ flags, transport: choice }: Settings, log: Logger): Promi
     once: flags['use-inouterr'] || choice.kind === 'stdio',
   });
   try {
+    // Shut again before what it leads to is taken down.
+    await using _door = await openManagementDoor({ flags, transport, uvm, log, inVm });
     if (choice.kind === 'dev-null' && !flags['use-inouterr']) await noHost(end.signal, log);
     else await server.run(end.signal);
   } catch (error) {

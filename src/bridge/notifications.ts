@@ -6,6 +6,7 @@ export type SendFrame = (frame: Buffer, done: (error?: Error | null) => void) =>
 interface Entry {
   readonly containerId: string;
   readonly frame: Buffer;
+  readonly taken: (() => void) | undefined;
   written: boolean;
 }
 
@@ -29,9 +30,10 @@ export class NotificationQueue {
     return this.#entries.size;
   }
 
-  push(containerId: string, frame: Buffer): void {
+  /** @param taken called when a connection took it */
+  push(containerId: string, frame: Buffer, taken?: () => void): void {
     if (this.#entries.size >= this.#limit) this.#dropOldest();
-    const entry = { containerId, frame, written: false };
+    const entry = { containerId, frame, taken, written: false };
     this.#entries.add(entry);
     this.#write(entry);
   }
@@ -49,6 +51,7 @@ export class NotificationQueue {
     send(entry.frame, (error) => {
       if (error === undefined || error === null) {
         this.#entries.delete(entry);
+        entry.taken?.();
         return;
       }
       entry.written = false;

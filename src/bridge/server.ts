@@ -120,11 +120,11 @@ export class BridgeServer {
   }
 
   /** Written in this very call: the model has seen to it that who waits was answered before, and may answer a delete right after. */
-  #containerExited({ containerId, type, memoryKills }: ContainerExit): void {
+  #containerExited({ containerId, type, memoryKills, told }: ContainerExit): void {
     runWithoutLogFields(() => {
       const activityId = this.#activityIds.of(containerId);
       const frame = notificationFrame(containerId, activityId, type, memoryKills);
-      this.#notifications.push(containerId, frame);
+      this.#notifications.push(containerId, frame, told);
       const memory = memoryKills === undefined ? {} : { memoryKills };
       this.#log.info('container ended', { containerId, type, ...memory });
     });

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fchmodSync,
   mkdirSync,
   openSync,
@@ -76,6 +77,34 @@ export function writeBundle(
     throw error;
   }
   return { madeDirectory: made.length > 0, undo };
+}
+
+/** What writing a bundle adds to a file system. */
+export interface BundleAdditions {
+  readonly files: readonly string[];
+  /** The deepest first. */
+  readonly directories: readonly string[];
+}
+
+/** What {@link writeBundle} is about to add: all that its undo may remove should nobody be left to do so. */
+export function bundleAdditions(
+  bundle: string,
+  files: readonly PlannedFile[],
+  options: { mayReplace?: boolean },
+): BundleAdditions {
+  const directories: string[] = [];
+  for (let path = bundle; !existsSync(path); path = dirname(path)) directories.push(path);
+  const paths = [join(bundle, 'config.json'), ...files.map(({ path }) => path)];
+  // What is there and may not be replaced makes the writing fail, and is somebody else's.
+  const ours = (path: string): boolean =>
+    directories.length > 0 || options.mayReplace === true || !existsSync(path);
+  return { files: paths.filter(ours), directories };
+}
+
+/** Undoes the writing of a bundle by an agent that is no more; what is not there is no error. */
+export function removeAdditions({ files, directories }: BundleAdditions): void {
+  for (const path of files) removeIfPresent(unlinkSync, path);
+  for (const directory of directories) removeIfPresent(rmdirSync, directory);
 }
 
 /** Makes a directory and those above it; `made` gets the ones it made, deepest first, also when it fails on the way. */

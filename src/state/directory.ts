@@ -5,6 +5,7 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -17,6 +18,21 @@ import { hasCode } from '../os/errors.ts';
 import { faultPoint } from '../os/fault-point.ts';
 import { processStartTime, processState } from '../os/process.ts';
 import { stateVersion } from './records.ts';
+
+/** Whether an agent before this one has left anything. */
+export function hasState(path: string): boolean {
+  const kept = [...namesIn(join(path, 'c')), ...namesIn(join(path, 'p')), ...namesIn(path)];
+  return kept.some((name) => !['c', 'p', 'owner'].includes(name));
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
 
 /** The directory is another living agent's. */
 export class StateInUseError extends Error {
@@ -94,9 +110,11 @@ export class StateDirectory {
     rmSync(join(this.path, name), { recursive: true, force: true });
   }
 
-  /** Gives it back; what is in it stays. */
-  release(): void {
-    rmSync(join(this.path, 'owner'), { force: true });
+  /** Gives it back, with nothing in it. */
+  clear(): void {
+    for (const name of namesIn(this.path)) {
+      rmSync(join(this.path, name), { recursive: true, force: true });
+    }
   }
 
   #own(): void {

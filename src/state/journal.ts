@@ -70,9 +70,13 @@ export class Journal {
   }
 
   /** A process of the VM that is about to be started. */
-  createProcess(streams: ProcessStreamsKind, number: number): ProcessRecord {
+  createProcess(
+    streams: ProcessStreamsKind,
+    number: number,
+    args: readonly string[],
+  ): ProcessRecord {
     this.attempt((directory) => directory.makeDirectory('p'));
-    return new ProcessRecord(this, `p/${number}.json`, { streams, phase: 'starting' });
+    return new ProcessRecord(this, `p/${number}.json`, { streams, phase: 'starting', args });
   }
 
   /** What else the agent needs to know after a restart: "network", "storage". */
@@ -100,8 +104,8 @@ export class Journal {
   }
 
   /** The agent ends by itself and nothing is left to recover. */
-  release(): void {
-    this.attempt((directory) => directory.release());
+  clear(): void {
+    this.attempt((directory) => directory.clear());
   }
 }
 
@@ -173,6 +177,7 @@ export class ContainerRecord {
     const { pid, startTime } = init;
     this.#progress.set({
       phase: 'created',
+      createdAt: Date.now(),
       init: { pid, startTime },
       ...(membership === undefined ? {} : { membership }),
       ...(init.ended === undefined ? {} : { end: recordOf(init.ended) }),
@@ -193,6 +198,10 @@ export class ContainerRecord {
 
   phase(phase: ContainerProgress['phase']): void {
     this.#set({ phase });
+  }
+
+  running(): void {
+    this.#set({ phase: 'running', startedAt: Date.now() });
   }
 
   /** Found by the agent that came after. */
@@ -268,6 +277,7 @@ export class ProcessRecord {
     const { pid, startTime, ended } = process;
     this.#set({
       phase: 'running',
+      args: undefined,
       process: { pid, startTime },
       ...(ended === undefined ? {} : { end: recordOf(ended) }),
     });

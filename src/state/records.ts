@@ -31,8 +31,8 @@ export interface SurroundingsRecord {
   logDirectory?: string;
   /** Directory of the documents it is offered. */
   securityContext?: string;
-  /** Pins of mounts, while it is created: their directory. */
-  pins?: string;
+  /** Where mounts are pinned while it is created. */
+  pins?: readonly string[];
 }
 
 /** container.json: written before anything of the container is made. */
@@ -40,11 +40,15 @@ export interface ContainerFacts {
   readonly id: string;
   readonly bundle: string;
   readonly scratch: string | undefined;
+  /** Name of the OCI runtime that keeps it. */
+  readonly runtime: string;
   /** Of the streams of init. */
   readonly stdio: number;
   readonly terminal: boolean;
   /** Id of its network namespace as the host names it. */
   readonly network: string | undefined;
+  /** Its resolv.conf, as it was planned. */
+  readonly resolver: { readonly path: string; readonly content: string } | undefined;
   /** What writing the bundle adds, the deepest directory first. */
   readonly made: { readonly files: readonly string[]; readonly directories: readonly string[] };
 }
@@ -73,6 +77,9 @@ export interface ContainerProgress {
   init?: ProcessIdentity;
   /** Text of /proc/PID/cgroup of init. */
   membership?: string;
+  /** Milliseconds since the epoch. */
+  createdAt?: number;
+  startedAt?: number;
   end?: RecordedEnd;
   /** The last of SIGTERM and SIGKILL that reached init through the agent. */
   endedBy?: number;
@@ -89,6 +96,8 @@ export interface ProcessProgress {
   streams: ProcessStreamsKind;
   /** 'starting': the host was not told of it, and it is to be ended. */
   phase: 'starting' | 'running';
+  /** Of a process of the VM that is being started: nobody knows its pid yet. */
+  args?: readonly string[] | undefined;
   process?: ProcessIdentity;
   end?: RecordedEnd;
 }

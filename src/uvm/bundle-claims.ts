@@ -1,17 +1,44 @@
-import { realpathSync } from 'node:fs';
+import { lstatSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { hasCode } from '../os/errors.ts';
 import { isAtOrBelow } from '../storage/host-path.ts';
 
-/** The path without links, as far as it is there already. */
-function withoutLinks(path: string): string {
+/** Why no directory can be there, by the code of a failed look. */
+const NO_DIRECTORY: Readonly<Record<string, string>> = {
+  ENOTDIR: 'is not a directory, or leads through what is none',
+  ELOOP: 'leads in a circle of symbolic links',
+  ENAMETOOLONG: 'is too long for a path',
+};
+
+/**
+ * The path without links, as far as it is there already. AgentError 'invalid-argument' when no
+ * directory is there and none can be made.
+ */
+function withoutLinks(path: string, field: string): string {
   try {
-    return realpathSync(path);
+    return directoryAt(path, field);
+  } catch (error) {
+    for (const [code, why] of Object.entries(NO_DIRECTORY)) {
+      if (hasCode(error, code)) throw refusal(field, path, why);
+    }
+    throw error;
+  }
+}
+
+function directoryAt(path: string, field: string): string {
+  let real: string;
+  try {
+    real = realpathSync(path);
   } catch (error) {
     if (!hasCode(error, 'ENOENT') || path === '/') throw error;
-    return join(withoutLinks(dirname(path)), basename(path));
+    if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
+      throw refusal(field, path, 'is a symbolic link that leads nowhere');
+    }
+    return join(directoryAt(dirname(path), field), basename(path));
   }
+  if (!statSync(real).isDirectory()) throw refusal(field, path, 'is not a directory');
+  return real;
 }
 
 function refusal(field: string, path: string, why: string): AgentError {
@@ -30,10 +57,10 @@ export class BundleClaims {
 
   /** Takes a bundle for a container; both paths have been checked by themselves. */
   claim(id: string, bundle: string, scratch: string | undefined): void {
-    const own = withoutLinks(bundle);
+    const own = withoutLinks(bundle, 'OciBundlePath');
     this.#refuseOthers('OciBundlePath', own);
     if (scratch !== undefined) {
-      const place = withoutLinks(scratch);
+      const place = withoutLinks(scratch, 'ScratchDirPath');
       this.#refuseOthers('ScratchDirPath', place);
       if (place !== own && isAtOrBelow(own, place)) {
         throw refusal('ScratchDirPath', scratch, 'holds the bundle');

@@ -55,3 +55,17 @@ export async function joinNetwork(
   const dnsChanged = (dns: DnsConfig): void => file?.update(dns);
   await network.attach({ pid: init.pid, exited: init.exited, dnsChanged });
 }
+
+/** The same for a container that has them since an agent before this one gave them to it. */
+export async function rejoinNetwork(
+  namespaceId: string,
+  init: RuntimeProcess,
+  planned: PlannedFile | undefined,
+  { namespaces, logger }: { namespaces: Namespaces; logger: Logger },
+): Promise<void> {
+  if (init.status !== undefined) return;
+  const network = namespaces.getOrAdd(namespaceId);
+  const file = planned === undefined ? undefined : new ResolverFile(planned, logger);
+  const dnsChanged = (dns: DnsConfig): void => file?.update(dns);
+  await network.attach({ pid: init.pid, exited: init.exited, dnsChanged });
+}

@@ -1,24 +1,28 @@
 import { constants } from 'node:os';
 import type { OomCounts } from '../cgroup/oom-watch.ts';
-import { AgentError } from '../errors.ts';
+import { thaw } from '../cgroup/processes.ts';
+import { AgentError, type AgentErrorCode } from '../errors.ts';
 import { runWithoutLogFields } from '../log/context.ts';
 import type { Logger } from '../log/logger.ts';
-import type { ExitStatus } from '../os/process.ts';
+import { type ExitStatus, exitCodeOf } from '../os/process.ts';
 import type { WindowSize } from '../os/pty.ts';
 import type { ContainerId, RuntimeContainer, RuntimeProcess } from '../runtime/runtime.ts';
 import { prepareExec } from '../spec/exec.ts';
 import type { OciLinuxResources, OciProcess, OciSpec } from '../spec/oci.ts';
+import type { ContainerRecord, Journal } from '../state/journal.ts';
 import type { ConnectionSet } from '../stdio/connection-set.ts';
+import type { StdioKeeper } from '../stdio/keeper.ts';
 import type { StdioPorts, StdioSession } from '../stdio/stdio.ts';
 import { ExitAnnouncement, exitTypeOf } from './exit-announcement.ts';
 import { GuestProcess } from './guest-process.ts';
+import type { Lifecycle } from './lifecycle.ts';
 import { MemoryKills } from './memory-kills.ts';
 import type { ContainerExit } from './operations.ts';
 import type { PodPlace } from './pod.ts';
 import { ProcessTable } from './process-table.ts';
 import { runtimeFailure } from './runtime-failure.ts';
 import { SharedLock } from './shared-lock.ts';
-import type { ProcessStreams, StreamFactory } from './streams.ts';
+import type { StartedStreams, StreamFactory } from './streams.ts';
 
 const { SIGTERM, SIGKILL } = constants.signals;
 
@@ -26,18 +30,56 @@ const { SIGTERM, SIGKILL } = constants.signals;
 export interface ContainerParts {
   spec: OciSpec;
   runtime: RuntimeContainer;
+  /** Of the OCI runtime that keeps it. */
+  runtimeName: string;
   /** The agent's ends of init's streams, until init is started. */
-  initStreams: ProcessStreams;
+  initStreams: StartedStreams;
   /** In its pod; undefined for one of its own. */
   place: PodPlace | undefined;
   /** Removes the bundle, the scratch directory and all it had around it; never throws. */
   removeDirectories: () => Promise<void>;
+  record: ContainerRecord;
+  /** Of init's streams. */
+  keeper: StdioKeeper | undefined;
+  /** Of a container that an agent before this one made. */
+  restored?: RestoredContainer;
+}
+
+export interface RestoredContainer {
+  readonly createdAt: number;
+  readonly startedAt: number | undefined;
+  readonly paused: boolean;
+  /** Init's; undefined: it was never started, and `initStreams` are there. */
+  readonly session: StdioSession | undefined;
+  readonly endedBy: number | undefined;
+  /** Those that were started through the bridge. */
+  readonly execs: readonly GuestProcess[];
 }
 
 export interface ContainerContext {
   streams: StreamFactory;
   logger: Logger;
   onExit: (exit: ContainerExit) => void;
+  lifecycle: Lifecycle;
+  journal: Journal;
+  /** Aborted when the agent ends: what is being started is ended instead. */
+  signal: AbortSignal;
+}
+
+/** An exec, ready for the runtime. */
+export interface ExecPlan {
+  /** See `prepareExec`. */
+  process: OciProcess;
+  /** What is not taken from them stays the caller's. */
+  connections: ConnectionSet;
+  /** Name in events; default by its pid. */
+  processId?: string;
+  /** Of its streams, where the connections have one; default a new one. */
+  number?: number;
+  /** Instead of the context's. */
+  signal?: AbortSignal;
+  /** Called before anything else can be done to the container. */
+  register: (process: GuestProcess) => void;
 }
 
 /**
@@ -48,6 +90,9 @@ export class Container {
   readonly id: ContainerId;
   readonly init: GuestProcess;
   readonly processes: ProcessTable;
+  /** Processes that somebody other than the bridge has started: theirs to remove when they have ended. */
+  readonly others = new Set<GuestProcess>();
+  readonly createdAt: number;
 
   readonly #parts: ContainerParts;
   readonly #context: ContainerContext;
@@ -56,7 +101,10 @@ export class Container {
   readonly #announcement: ExitAnnouncement;
   readonly #memoryKills: MemoryKills;
   #started = false;
+  #startedAt: number | undefined;
+  #paused = false;
   #deleted = false;
+  #outOfMemoryEnd = false;
   /** The last of SIGTERM and SIGKILL that reached init through the agent. */
   #endedBy: number | undefined;
 
@@ -65,23 +113,54 @@ export class Container {
     this.id = runtime.id;
     this.#parts = parts;
     this.#context = context;
+    const { restored } = parts;
+    this.createdAt = restored?.createdAt ?? Date.now();
     this.processes = new ProcessTable((pid) =>
       context.logger.warning('exit status of a process nobody waited for is forgotten', { pid }),
     );
     this.init = new GuestProcess(runtime.init, this.#initSession.promise);
-    this.#memoryKills = new MemoryKills(runtime, context.logger);
-    this.#announcement = new ExitAnnouncement(this.init, () => {
-      context.onExit({
-        containerId: this.id,
-        type: exitTypeOf(this.#endedBy),
-        ...this.#outOfMemory(),
-      });
-      this.#memoryKills.tell();
-    });
+    this.#memoryKills = new MemoryKills(runtime, context.logger, ({ kills }) =>
+      context.lifecycle.emit({ kind: 'oom', containerId: this.id, kills }),
+    );
+    if (restored !== undefined) this.#restore(restored);
+    this.#announcement = new ExitAnnouncement(this.init, () => this.#announce());
     // The end of a container belongs to no request, least of all to the one that created it.
     runWithoutLogFields(() => {
       void runtime.init.exited.then((status) => this.#initExited(status));
     });
+    if (restored !== undefined) return;
+    context.lifecycle.emit({
+      kind: 'create',
+      containerId: this.id,
+      pid: this.init.pid,
+      at: this.createdAt,
+    });
+  }
+
+  #restore(restored: RestoredContainer): void {
+    const { startedAt, paused, session, endedBy, execs } = restored;
+    this.#started = startedAt !== undefined;
+    this.#startedAt = startedAt;
+    this.#paused = paused;
+    this.#endedBy = endedBy;
+    if (this.#started) {
+      this.#initSession.resolve(session);
+      this.#watchMemory();
+    }
+    for (const process of execs) {
+      this.processes.add(process);
+      this.#tellOfEnd(process, `pid:${process.pid}`);
+    }
+  }
+
+  #announce(): void {
+    const { record } = this.#parts;
+    if (record.progress.announced === true) return;
+    const exit = { type: exitTypeOf(this.#endedBy), ...this.#outOfMemory() };
+    record.announcing(exit);
+    const told = (): void => record.announced();
+    this.#context.onExit({ containerId: this.id, ...exit, told });
+    this.#memoryKills.tell();
   }
 
   get runtime(): RuntimeContainer {
@@ -97,20 +176,43 @@ export class Container {
     return this.#memoryKills.counts;
   }
 
-  get status(): 'created' | 'running' | 'stopped' {
+  get status(): 'created' | 'running' | 'paused' | 'stopped' {
     if (!this.init.running) return 'stopped';
-    return this.#started ? 'running' : 'created';
+    if (!this.#started) return 'created';
+    return this.#paused ? 'paused' : 'running';
+  }
+
+  get runtimeName(): string {
+    return this.#parts.runtimeName;
+  }
+
+  get startedAt(): number | undefined {
+    return this.#startedAt;
+  }
+
+  /** It was for want of memory that its init ended. */
+  get outOfMemoryEnd(): boolean {
+    return this.#outOfMemoryEnd;
+  }
+
+  /** Processes that the kernel has killed for memory by now. */
+  get memoryKills(): number {
+    return this.#memoryKills.kills;
   }
 
   async start(ports: StdioPorts): Promise<number> {
-    const { streams } = this.#context;
     // Dialed outside the lock: a host that does not answer must not keep a delete waiting.
-    using connections = await streams.dial(ports);
+    using connections = await this.#context.streams.dial(ports, this.#parts.keeper);
+    return await this.startOn(connections);
+  }
+
+  /** The same on connections that are there; what is not taken from them stays the caller's. */
+  async startOn(connections: ConnectionSet, signal?: AbortSignal): Promise<number> {
     return await this.#lock.exclusive(async () => {
       this.#assertNotDeleted();
       if (this.#started) {
         throw new AgentError(
-          'failed',
+          'container-not-created',
           'runc start failed with exit status 1: cannot start an already running container',
           { operation: 'start', containerId: this.id },
         );
@@ -122,8 +224,25 @@ export class Container {
           { operation: 'start', containerId: this.id },
         );
       }
-      await runtimeFailure('start', this.id, () => this.runtime.start());
+      const { record } = this.#parts;
+      record.phase('starting');
+      try {
+        await runtimeFailure('start', this.id, () =>
+          this.runtime.start(signal === undefined ? {} : { signal }),
+        );
+      } catch (error) {
+        record.phase('created');
+        throw error;
+      }
       this.#started = true;
+      this.#startedAt = Date.now();
+      record.running();
+      this.#context.lifecycle.emit({
+        kind: 'start',
+        containerId: this.id,
+        pid: this.init.pid,
+        at: this.#startedAt,
+      });
       // The host has its answer first.
       setImmediate(() => this.#watchMemory());
       // The relay begins after the start: until then what init writes waits in its pipes, and a
@@ -142,26 +261,64 @@ export class Container {
   async exec(process: OciProcess, ports: StdioPorts): Promise<number> {
     using _place = this.processes.reserve();
     const prepared = await prepareExec(process, this.spec);
-    const { streams } = this.#context;
-    using connections = await streams.dial(ports);
+    const { streams, journal } = this.#context;
+    const number = journal.nextNumber();
+    using connections = await streams.dial(ports, streams.keeper(number));
+    const register = (started: GuestProcess): void => this.processes.add(started);
+    return (await this.execOn({ process: prepared, connections, register, number })).pid;
+  }
+
+  /** The same on connections that are there. */
+  async execOn(plan: ExecPlan): Promise<GuestProcess> {
+    const { process, connections, signal = this.#context.signal } = plan;
     return await this.#lock.shared(async () => {
       this.#assertNotDeleted();
-      using own = streams.forProcess(prepared.terminal === true, ports);
-      const started = await runtimeFailure('exec', this.id, () =>
-        this.runtime.exec({ process: prepared, stdio: own.stdio }),
-      );
-      own.started(started.terminal);
-      const guestProcess = new GuestProcess(started, this.#relay(own, connections, started));
-      this.processes.add(guestProcess);
-      void started.exited.then((status) =>
-        this.#context.logger.debug('process exited', { pid: started.pid, status }),
-      );
-      return started.pid;
+      const { streams, journal } = this.#context;
+      const { number = journal.nextNumber() } = plan;
+      const terminal = process.terminal === true;
+      const record = this.#parts.record.createProcess(terminal ? 'terminal' : 'pipes', number);
+      try {
+        const keeper = streams.keeper(number);
+        using own = streams.forProcess(terminal, connections.wanted, { keeper });
+        const begin = performance.now();
+        const started = await runtimeFailure('exec', this.id, () =>
+          this.runtime.exec({ process, stdio: own.stdio, signal }),
+        );
+        this.#context.lifecycle.execTimes.observe((performance.now() - begin) / 1000);
+        own.started(started.terminal);
+        const session = this.#relay(own, connections, started);
+        record.running(started);
+        const guestProcess = new GuestProcess(started, session, record);
+        plan.register(guestProcess);
+        this.#tellOfExec(guestProcess, plan.processId ?? `pid:${started.pid}`);
+        return guestProcess;
+      } catch (error) {
+        record.remove();
+        throw error;
+      }
+    });
+  }
+
+  #tellOfExec(process: GuestProcess, processId: string): void {
+    const { pid } = process;
+    this.#context.lifecycle.emit({ kind: 'exec', containerId: this.id, processId, pid });
+    this.#tellOfEnd(process, processId);
+  }
+
+  #tellOfEnd(process: GuestProcess, processId: string): void {
+    const { lifecycle, logger } = this.#context;
+    const { pid } = process;
+    const about = { containerId: this.id, processId, pid };
+    runWithoutLogFields(() => {
+      void process.exited.then((status) => {
+        logger.debug('process exited', { pid, status });
+        lifecycle.emit({ kind: 'exit', ...about, exitCode: exitCodeOf(status) });
+      });
     });
   }
 
   /** A process whose streams cannot be set up is ended: nobody would ever know of it. */
-  #relay(own: ProcessStreams, connections: ConnectionSet, process: RuntimeProcess): StdioSession {
+  #relay(own: StartedStreams, connections: ConnectionSet, process: RuntimeProcess): StdioSession {
     try {
       return own.relay(connections);
     } catch (error) {
@@ -184,6 +341,13 @@ export class Container {
     const process = this.process(pid);
     process.signal(signal);
     if (process === this.init) this.#noteSignal(signal);
+    this.#deliver(signal);
+  }
+
+  /** To be called by who sends SIGKILL past this container: it is known then what ended it, and thawed. */
+  noteKill(): void {
+    this.#noteSignal(SIGKILL);
+    this.#deliver(SIGKILL);
   }
 
   resize(pid: number, size: WindowSize): void {
@@ -200,6 +364,40 @@ export class Container {
     }
     this.init.signal(signal);
     this.#noteSignal(signal);
+    this.#deliver(signal);
+  }
+
+  /** Stops all of its processes until it is resumed. */
+  pause(): Promise<void> {
+    return this.#lock.exclusive(async () => {
+      this.#assertNotDeleted();
+      if (this.status !== 'running') throw this.#notIn('container-not-running', 'pause', 'running');
+      await runtimeFailure('pause', this.id, () => this.runtime.pause());
+      this.#paused = true;
+      this.#context.lifecycle.emit({ kind: 'pause', containerId: this.id });
+    });
+  }
+
+  resume(): Promise<void> {
+    return this.#lock.exclusive(async () => {
+      this.#assertNotDeleted();
+      if (this.status !== 'paused') throw this.#notIn('container-not-paused', 'resume', 'paused');
+      await runtimeFailure('resume', this.id, () => this.runtime.resume());
+      this.#paused = false;
+      this.#context.lifecycle.emit({ kind: 'resume', containerId: this.id });
+    });
+  }
+
+  /** Runs an operation of the runtime alone, as all that changes the container, or `beside` execs; never on one that is deleted. */
+  withRuntime<T>(
+    how: 'alone' | 'beside',
+    operation: (runtime: RuntimeContainer) => Promise<T>,
+  ): Promise<T> {
+    const run = async (): Promise<T> => {
+      this.#assertNotDeleted();
+      return await operation(this.runtime);
+    };
+    return how === 'alone' ? this.#lock.exclusive(run) : this.#lock.shared(run);
   }
 
   update(resources: OciLinuxResources): Promise<void> {
@@ -209,19 +407,22 @@ export class Container {
     });
   }
 
-  delete(): Promise<void> {
+  /** @param options.force ends it when it runs */
+  delete({ force = false }: { force?: boolean } = {}): Promise<void> {
     return this.#lock.exclusive(async () => {
       this.#assertNotDeleted();
-      if (this.status === 'running') {
+      const { status } = this;
+      if (!force && (status === 'running' || status === 'paused')) {
         throw new AgentError(
           'container-not-stopped',
-          `runc delete failed with exit status 1: cannot delete container ${this.id} that is not stopped: running`,
+          `runc delete failed with exit status 1: cannot delete container ${this.id} that is not stopped: ${status}`,
           { operation: 'delete', containerId: this.id },
         );
       }
       await this.#leavePod(async () => {
         this.#beforeDelete();
-        await runtimeFailure('delete', this.id, () => this.runtime.delete());
+        if (force) await this.#thaw();
+        await this.#deleteRecorded(force);
       });
       this.#deleted = true;
       await this.#release();
@@ -233,10 +434,23 @@ export class Container {
     return this.#lock.exclusive(async () => {
       if (this.#deleted) return;
       this.#beforeDelete();
-      await runtimeFailure('delete', this.id, () => this.runtime.delete({ force: true }));
+      await this.#thaw();
+      await this.#deleteRecorded(true);
       this.#deleted = true;
       await this.#release();
     });
+  }
+
+  async #deleteRecorded(force: boolean): Promise<void> {
+    const { record } = this.#parts;
+    const { phase } = record.progress;
+    record.phase('deleting');
+    try {
+      await runtimeFailure('delete', this.id, () => this.runtime.delete({ force }));
+    } catch (error) {
+      record.phase(phase);
+      throw error;
+    }
   }
 
   async #leavePod(remove: () => Promise<void>): Promise<void> {
@@ -269,10 +483,26 @@ export class Container {
   async #release(): Promise<void> {
     this.#memoryKills[Symbol.dispose]();
     this.#abandonUnstarted();
-    for (const process of [this.init, ...this.processes]) process.abortStreams();
+    for (const process of [this.init, ...this.processes, ...this.others]) process.abortStreams();
     await this.init.drained;
     await this.#announcement.afterAnswers();
     await this.#parts.removeDirectories();
+    this.#parts.record.remove();
+    this.#context.lifecycle.emit({ kind: 'delete', containerId: this.id });
+  }
+
+  /** What is frozen takes its SIGKILL only when it is thawed (cgroup v1). */
+  #deliver(signal: number): void {
+    if (signal !== SIGKILL) return;
+    this.#thaw().catch((error) =>
+      this.#context.logger.error('a killed container cannot be thawed', { error: String(error) }),
+    );
+  }
+
+  async #thaw(): Promise<void> {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.runtime.cgroup !== undefined) await thaw(this.runtime.cgroup);
   }
 
   #abandonUnstarted(): void {
@@ -287,6 +517,15 @@ export class Container {
       pid: this.init.pid,
       status,
     });
+    this.#outOfMemoryEnd = this.#memoryKills.endedBy(status) > 0;
+    this.#context.lifecycle.emit({
+      kind: 'exit',
+      containerId: this.id,
+      processId: 'init',
+      pid: this.init.pid,
+      exitCode: exitCodeOf(status),
+      oomKilled: this.#outOfMemoryEnd,
+    });
     // A start that is under way may still give init its streams: decided after it.
     await this.#lock.exclusive(async () => this.#abandonUnstarted());
   }
@@ -299,7 +538,14 @@ export class Container {
     }
   }
 
+  #notIn(code: AgentErrorCode, operation: string, wanted: string): AgentError {
+    const text = `container ${this.id} is not ${wanted}: ${this.status}`;
+    return new AgentError(code, text, { operation, containerId: this.id });
+  }
+
   #noteSignal(signal: number): void {
-    if (signal === SIGTERM || signal === SIGKILL) this.#endedBy = signal;
+    if (signal !== SIGTERM && signal !== SIGKILL) return;
+    this.#endedBy = signal;
+    this.#parts.record.endedBy(signal);
   }
 }

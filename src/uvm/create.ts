@@ -1,20 +1,26 @@
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import type { Logger } from '../log/logger.ts';
 import { parseContainerId } from '../runtime/container-id.ts';
-import type { ContainerId, Runtime, RuntimeContainer } from '../runtime/runtime.ts';
-import { writeBundle } from '../spec/bundle.ts';
+import type { ContainerId, CriuOptions, Runtime, RuntimeContainer } from '../runtime/runtime.ts';
+import { bundleAdditions, type WrittenBundle, writeBundle } from '../spec/bundle.ts';
 import { type ContainerPlan, type PlannedFile, planContainer } from '../spec/plan.ts';
 import { parseSpec } from '../spec/validate.ts';
+import type { ContainerRecord, Journal } from '../state/journal.ts';
+import type { ConnectionSet } from '../stdio/connection-set.ts';
+import type { OutputSettings } from '../stdio/output-stream.ts';
 import type { BundleClaims } from './bundle-claims.ts';
-import { Container } from './container.ts';
+import { Container, type RestoredContainer } from './container.ts';
 import { joinNetwork, networkOf } from './container-network.ts';
-import { checkHostDirectory, holdsContainersOnly, removeHostDirectory } from './host-directory.ts';
+import { checkHostDirectory, holdsContainersOnly } from './host-directory.ts';
+import type { Lifecycle } from './lifecycle.ts';
 import type { Namespaces } from './namespaces.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
 import type { ContainerExit, CreateContainerRequest } from './operations.ts';
 import type { Pods } from './pod.ts';
+import { removeDirectory } from './remove-directory.ts';
 import { runtimeFailure } from './runtime-failure.ts';
-import type { StreamFactory } from './streams.ts';
+import type { ProcessStreams, StreamFactory } from './streams.ts';
 import { Surroundings } from './surroundings.ts';
 
 export interface CreateContext {
@@ -25,6 +31,14 @@ export interface CreateContext {
   claims: BundleClaims;
   logger: Logger;
   onExit: (exit: ContainerExit) => void;
+  lifecycle: Lifecycle;
+  /** What else becomes of init's output. */
+  output?: OutputSettings;
+  journal: Journal;
+  /** It is not made anew: what it is made from, and the host's ends of its streams. */
+  restore?: { checkpoint: CriuOptions; connections: ConnectionSet };
+  /** Aborted when the agent ends. */
+  end: AbortSignal;
   /** Aborted: what has been made is undone. */
   signal: AbortSignal;
 }
@@ -54,23 +68,68 @@ export async function createContainer(
   });
   // Those of a sandbox are its pod's, in a directory that is still to be made.
   const files = plan.kind.kind === 'sandbox' ? [] : plan.files;
-  const written = writeBundle(bundle, plan.spec, files, {
-    mayReplace: holdsContainersOnly(bundle),
+  const mayReplace = holdsContainersOnly(bundle);
+  const stdio = context.journal.nextNumber();
+  const record = context.journal.createContainer({
+    id,
+    bundle,
+    scratch,
+    runtime: context.runtime.name,
+    stdio,
+    terminal: plan.spec.process?.terminal === true,
+    network: network?.id,
+    resolver: plan.files.find(({ path }) => path.endsWith('/resolv.conf')),
+    made: bundleAdditions(bundle, files, { mayReplace }),
   });
+  try {
+    const write = () => writeBundle(bundle, plan.spec, files, { mayReplace });
+    return await createRecorded(plan, write, {
+      ...context,
+      id,
+      bundle,
+      scratch,
+      logger,
+      network,
+      record,
+      stdio,
+    });
+  } catch (error) {
+    record.remove();
+    throw error;
+  }
+}
+
+interface RecordedCreate extends CreateContext {
+  id: ContainerId;
+  bundle: string;
+  scratch: string | undefined;
+  network: NetworkNamespace | undefined;
+  record: ContainerRecord;
+  /** Number of init's streams. */
+  stdio: number;
+}
+
+async function createRecorded(
+  plan: ContainerPlan,
+  write: () => WrittenBundle,
+  context: RecordedCreate,
+): Promise<Container> {
+  const { bundle, scratch, record, logger } = context;
+  const written = write();
   const removeBundle = async (): Promise<void> => {
     written.undo();
-    await remove(bundle, written.madeDirectory, logger);
+    await removeDirectory(bundle, written.madeDirectory, logger);
   };
   try {
-    const surroundings = await Surroundings.make(plan, { ...context, id, bundle, logger });
+    record.keepSpec(join(bundle, 'config.json'));
+    const surroundings = await Surroundings.make(plan, context);
     const removeAll = async (): Promise<void> => {
       await surroundings[Symbol.asyncDispose]();
-      if (scratch !== undefined) await remove(scratch, false, logger);
+      if (scratch !== undefined) await removeDirectory(scratch, false, logger);
       await removeBundle();
     };
     try {
-      const inBundle = { ...context, logger, network, surroundings };
-      return await createInBundle(id, bundle, plan, inBundle, removeAll);
+      return await createInBundle(plan, { ...context, surroundings }, removeAll);
     } catch (error) {
       await surroundings[Symbol.asyncDispose]();
       throw error;
@@ -82,24 +141,32 @@ export async function createContainer(
 }
 
 async function createInBundle(
-  id: ContainerId,
-  bundle: string,
   plan: ContainerPlan,
-  context: CreateContext & {
-    network: NetworkNamespace | undefined;
-    surroundings: Surroundings;
-  },
+  context: RecordedCreate & { surroundings: Surroundings },
   removeDirectories: () => Promise<void>,
 ): Promise<Container> {
-  const { runtime, streams, network, surroundings, logger, onExit, signal } = context;
+  const { id, bundle, runtime, streams, network, surroundings, logger, signal } = context;
+  const { record, stdio, onExit, lifecycle, end, restore } = context;
   const { spec } = plan;
   const terminal = spec.process?.terminal === true;
   // Which streams init is to have is only known when it is started: it gets all three now.
-  const initStreams = streams.forProcess(terminal, 'later', surroundings.takeLog());
+  const keeper = streams.keeper(stdio);
+  const initStreams = streams.forProcess(terminal, 'later', {
+    ...context.output,
+    log: surroundings.takeLog(),
+    keeper,
+  });
   let created: RuntimeContainer;
   try {
     created = await runtimeFailure('create', id, () =>
-      runtime.create({ id, bundle, stdio: initStreams.stdio, noPivot: true, signal }),
+      runtime.create({
+        id,
+        bundle,
+        stdio: initStreams.stdio,
+        noPivot: true,
+        signal,
+        ...(restore === undefined ? {} : { checkpoint: restore.checkpoint }),
+      }),
     );
     initStreams.started(created.init.terminal);
     if (network !== undefined) await joinOrDelete(network, created, plan.files, logger);
@@ -108,10 +175,41 @@ async function createInBundle(
     throw error;
   }
   await surroundings.created();
+  record.created(created.init, created.membership);
+  const running = restore === undefined ? undefined : asRunning(initStreams, restore, record);
   return new Container(
-    { spec, runtime: created, initStreams, place: surroundings.place, removeDirectories },
-    { streams, logger, onExit },
+    {
+      spec,
+      runtime: created,
+      runtimeName: runtime.name,
+      initStreams,
+      place: surroundings.place,
+      removeDirectories,
+      record,
+      keeper,
+      ...(running === undefined ? {} : { restored: running }),
+    },
+    { streams, journal: context.journal, logger, onExit, lifecycle, signal: end },
   );
+}
+
+/** What a container is that runs from its creation on. */
+function asRunning(
+  streams: ProcessStreams,
+  { connections }: NonNullable<CreateContext['restore']>,
+  record: ContainerRecord,
+): RestoredContainer {
+  const session = streams.relay(connections);
+  record.running();
+  const now = Date.now();
+  return {
+    createdAt: now,
+    startedAt: now,
+    paused: false,
+    session,
+    endedBy: undefined,
+    execs: [],
+  };
 }
 
 async function joinOrDelete(
@@ -125,17 +223,5 @@ async function joinOrDelete(
   } catch (error) {
     await created.delete({ force: true });
     throw error;
-  }
-}
-
-/** Directories that stay are no reason to fail what has been done; the log says which and why. */
-async function remove(directory: string, madeByUs: boolean, logger: Logger): Promise<void> {
-  try {
-    const outcome = await removeHostDirectory(directory, { madeByUs });
-    if (typeof outcome === 'object') {
-      logger.debug('directory kept', { directory, reason: outcome.kept });
-    }
-  } catch (error) {
-    logger.error('directory cannot be removed', { directory, error: String(error) });
   }
 }

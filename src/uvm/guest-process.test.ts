@@ -14,6 +14,7 @@ function fakeProcess(pid = 7) {
   const signals: number[] = [];
   return {
     pid,
+    startTime: 1,
     exited: exit.promise,
     get status() {
       return status;
@@ -43,6 +44,7 @@ function fakeSession(terminal = false) {
     },
     resize: (size) => session.sizes.push(size),
     terminal,
+    closeStdin: () => {},
     abort: () => drained.resolve({}),
     snapshot: () => ({}),
   };

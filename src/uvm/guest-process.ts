@@ -9,8 +9,11 @@ const SIGKILL = 9;
 /** What the model needs of a process, whoever started it: a runtime's process or a child of the agent. */
 export interface UnderlyingProcess {
   readonly pid: number;
+  readonly startTime: number;
   readonly exited: Promise<ExitStatus>;
   readonly status: ExitStatus | undefined;
+  /** When it ended, where that is known from before. */
+  readonly ended?: { readonly endedAtNs: bigint } | undefined;
   signal(signal: number): boolean;
 }
 
@@ -21,25 +24,32 @@ export interface UnderlyingProcess {
  */
 export class GuestProcess {
   readonly pid: number;
+  /** Milliseconds since 1970. */
+  readonly startedAt = Date.now();
   /** Settles when the exit code may be told. */
   readonly drained: Promise<ExitStatus>;
   /** Called after each answered wait once nobody waits any more. */
   onReleased: (() => void) | undefined;
 
   readonly #process: UnderlyingProcess;
+  readonly #record: { remove(): void } | undefined;
   #session: StdioSession | undefined;
   #result: ExitStatus | undefined;
+  #finishedAt: number | undefined;
   #waiters = 0;
   #answered = false;
 
   /**
    * @param session streams, or a promise of them when they are made later (init of a created
    * container); it must settle, with undefined for "never had any".
+   * @param record what an agent after this one would know it by.
    */
   constructor(
     process: UnderlyingProcess,
     session: StdioSession | undefined | Promise<StdioSession | undefined>,
+    record?: { remove(): void },
   ) {
+    this.#record = record;
     this.pid = process.pid;
     this.#process = process;
     if (session instanceof Promise) void session.then((made) => (this.#session = made));
@@ -49,6 +59,8 @@ export class GuestProcess {
 
   async #drain(session: StdioSession | undefined | Promise<StdioSession | undefined>) {
     const status = await this.#process.exited;
+    const at = this.#process.ended?.endedAtNs;
+    this.#finishedAt = at === undefined ? Date.now() : Number(at / 1_000_000n);
     this.#session = await session;
     if (this.#session !== undefined) {
       this.#session.processExited();
@@ -56,6 +68,21 @@ export class GuestProcess {
     }
     this.#result = status;
     return status;
+  }
+
+  /** In clock ticks since boot. */
+  get startTime(): number {
+    return this.#process.startTime;
+  }
+
+  /** Settles when its status is known; its output may still be on its way. */
+  get exited(): Promise<ExitStatus> {
+    return this.#process.exited;
+  }
+
+  /** Milliseconds since 1970; undefined while it runs. */
+  get finishedAt(): number | undefined {
+    return this.#finishedAt;
   }
 
   get running(): boolean {
@@ -137,6 +164,16 @@ export class GuestProcess {
       );
     }
     this.#session.resize(size);
+  }
+
+  /** No more input: who reads it sees its end. Nothing for a terminal, whose end is typed. */
+  closeStdin(): void {
+    this.#session?.closeStdin();
+  }
+
+  /** Nobody will ask for it any more. Its record goes when who waited has been answered. */
+  forget(): void {
+    setImmediate(() => this.#record?.remove());
   }
 
   /** Ends its streams now; what was not delivered is lost. */

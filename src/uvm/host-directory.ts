@@ -13,6 +13,9 @@ export function checkHostDirectory(path: string, field: string): string {
     new AgentError('invalid-argument', `${field}: ${JSON.stringify(path)} ${why}`, { field });
   if (path.includes('\0')) throw bad('holds a NUL');
   if (Buffer.byteLength(path) > 4000) throw bad('is too long for a path');
+  if (path.split('/').some((name) => Buffer.byteLength(name) > 255)) {
+    throw bad('holds a name of more than 255 bytes');
+  }
   if (!isAbsolute(path)) throw bad('is not an absolute path');
   const plain = normalize(path).replace(/\/+$/, '');
   if (path.split('/').includes('..')) throw bad("must not contain '..'");

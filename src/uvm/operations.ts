@@ -38,6 +38,8 @@ export interface ContainerExit {
   type: ContainerExitType;
   /** Its processes that the kernel killed for memory, when it was that which ended it. */
   memoryKills?: number;
+  /** To be called when the host has it. */
+  told?: () => void;
 }
 
 /** Disks, layers and shares of the VM. */

@@ -1,4 +1,13 @@
-import { closeSync, fstatSync, mkdirSync, openSync, rmdirSync, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  rmdirSync,
+  unlinkSync,
+} from 'node:fs';
 import { dirname } from 'node:path/posix';
 import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
@@ -102,6 +111,22 @@ export class PinnedSources implements AsyncDisposable {
       this.#log.error(message, { path, error: String(error) });
     }
   }
+}
+
+/** Removes the pins of an agent that is no more; those that are not there are no error. */
+export async function removePins(pins: readonly string[], log: Logger): Promise<void> {
+  for (const path of [...pins].reverse()) {
+    if (!existsSync(path)) continue;
+    try {
+      await unmountUnlessGone(path);
+      if (lstatSync(path).isDirectory()) rmdirSync(path);
+      else unlinkSync(path);
+    } catch (error) {
+      log.error('pin of a mount stays', { path, error: String(error) });
+    }
+  }
+  const [first] = pins;
+  if (first !== undefined && existsSync(dirname(first))) rmdirSync(dirname(first));
 }
 
 /** EINVAL: nothing was mounted there yet. */

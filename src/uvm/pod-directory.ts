@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path/posix';
 import type { Logger } from '../log/logger.ts';
 import { hasCode } from '../os/errors.ts';
@@ -18,6 +18,11 @@ import { mountsBelow } from './host-directory.ts';
 
 /** What a container mounts below these is seen by its peers. */
 const propagation: Propagation = 'shared';
+
+export interface PodAdditions {
+  readonly directories: readonly string[];
+  readonly files: readonly string[];
+}
 
 /**
  * The directory that the containers of a pod share: sandboxMounts, sandboxTmpfsMounts (a tmpfs) and
@@ -54,6 +59,24 @@ export class PodDirectory {
       await pod.remove();
       throw error;
     }
+  }
+
+  /** What {@link make} is about to add: directories that are not there, the deepest last, and files. */
+  static additions(path: string, files: readonly PlannedFile[]): PodAdditions {
+    const directories = Object.values(podDirectories).map((name) => join(path, name));
+    for (let above = path; !existsSync(above); above = dirname(above)) directories.unshift(above);
+    return {
+      directories: directories.filter((directory) => !existsSync(directory)),
+      files: files.map((file) => file.path),
+    };
+  }
+
+  /** One that an agent before this one made, or was making. */
+  static restore(path: string, added: PodAdditions, log: Logger): PodDirectory {
+    const pod = new PodDirectory(path, log);
+    pod.#made.push(...added.directories);
+    pod.#files.push(...added.files);
+    return pod;
   }
 
   /**

@@ -33,6 +33,7 @@ export class ProcessTable {
 
   add(process: GuestProcess): void {
     // The kernel gave this pid to a new process: the old one is gone for good.
+    this.#byPid.get(process.pid)?.forget();
     this.#byPid.delete(process.pid);
     this.#byPid.set(process.pid, process);
     process.onReleased = () => this.#remove(process);
@@ -53,6 +54,7 @@ export class ProcessTable {
 
   #remove(process: GuestProcess): void {
     if (this.#byPid.get(process.pid) === process) this.#byPid.delete(process.pid);
+    process.forget();
   }
 
   #forgetOldest(): void {

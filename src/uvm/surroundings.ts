@@ -1,10 +1,13 @@
-import { makeCgroup } from '../cgroup/make.ts';
+import { existsSync, rmSync } from 'node:fs';
+import { cgroupAt, makeCgroup } from '../cgroup/make.ts';
 import { removeEmpty } from '../cgroup/processes.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Fd } from '../os/fd.ts';
 import { type ContainerPlan, sharesHostNetwork } from '../spec/plan.ts';
 import { podDirectoryOf } from '../spec/pod-mounts.ts';
-import { PinnedSources } from './pinned-sources.ts';
+import type { ContainerRecord } from '../state/journal.ts';
+import type { SurroundingsRecord } from '../state/records.ts';
+import { PinnedSources, removePins } from './pinned-sources.ts';
 import type { PodPlace, Pods } from './pod.ts';
 import { PodDirectory } from './pod-directory.ts';
 import { type OpenLog, openLog } from './pod-log.ts';
@@ -15,6 +18,8 @@ export interface SurroundingsContext {
   readonly bundle: string;
   readonly pods: Pods;
   readonly logger: Logger;
+  /** Told of each thing before it is made. */
+  readonly record: Pick<ContainerRecord, 'surroundings'>;
 }
 
 /**
@@ -38,11 +43,17 @@ export class Surroundings implements AsyncDisposable {
     const made = new Surroundings(context.logger);
     try {
       await made.#enterPod(plan, context);
-      if (plan.log !== undefined) made.#openLog(openLog(plan.log));
+      if (plan.log !== undefined) {
+        const { directory } = plan.log;
+        if (!existsSync(directory)) context.record.surroundings({ logDirectory: directory });
+        made.#openLog(openLog(plan.log));
+      }
       if (plan.securityContext !== undefined) {
+        context.record.surroundings({ securityContext: plan.securityContext.directory });
         made.#undo.defer(writeSecurityContext(plan.securityContext));
       }
       if (plan.sources.length > 0) {
+        context.record.surroundings({ pins: plan.sources.map(({ pinned }) => pinned) });
         made.#pins = await PinnedSources.pin(plan.sources, context.logger);
       }
       return made;
@@ -50,6 +61,44 @@ export class Surroundings implements AsyncDisposable {
       await made[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /**
+   * Those of a container that an agent before this one made, or was making: of the latter the pins
+   * are left, too. What was not made yet when that agent ended is not missed.
+   */
+  static async restore(
+    record: SurroundingsRecord,
+    context: Pick<SurroundingsContext, 'id' | 'pods' | 'logger'>,
+  ): Promise<Surroundings> {
+    const made = new Surroundings(context.logger);
+    made.#reenterPod(record, context);
+    const { logDirectory, securityContext, pins } = record;
+    for (const directory of [logDirectory, securityContext]) {
+      if (directory === undefined) continue;
+      made.#undo.defer(() => rmSync(directory, { recursive: true, force: true }));
+    }
+    if (pins !== undefined) await removePins(pins, context.logger);
+    return made;
+  }
+
+  #reenterPod(
+    { pod, cgroup, podDirectory }: SurroundingsRecord,
+    { id, pods, logger }: Pick<SurroundingsContext, 'id' | 'pods' | 'logger'>,
+  ): void {
+    if (pod === undefined) return;
+    if (pod.sandbox === undefined) {
+      // Without its sandbox it is as if it had no pod.
+      if (pods.find(pod.id) !== undefined) this.#place = this.#undo.use(pods.join(pod.id, id));
+      return;
+    }
+    const place = pods.open(pod.id, id, pod.sandbox);
+    place.opened();
+    this.#place = this.#undo.use(place);
+    if (cgroup !== undefined) this.#undo.defer(() => removeEmpty(cgroupAt(cgroup)));
+    if (podDirectory === undefined) return;
+    const shared = PodDirectory.restore(pod.sandbox.directory, podDirectory, logger);
+    this.#undo.defer(() => shared.remove());
   }
 
   get place(): PodPlace | undefined {
@@ -78,14 +127,21 @@ export class Surroundings implements AsyncDisposable {
       case 'standalone':
         return;
       case 'workload':
+        context.record.surroundings({ pod: { id: kind.sandboxId } });
         this.#place = this.#undo.use(pods.join(kind.sandboxId, id));
         return;
       case 'sandbox': {
         const directory = podDirectoryOf(kind, context.bundle);
         const hostNetwork = sharesHostNetwork(spec);
         this.#place = this.#undo.use(pods.open(kind.podId, id, { directory, hostNetwork }));
+        const cgroupPath = `/pods/${kind.podId}`;
+        context.record.surroundings({
+          pod: { id: kind.podId, sandbox: { directory, hostNetwork } },
+          cgroup: cgroupPath,
+          podDirectory: PodDirectory.additions(directory, plan.files),
+        });
         const resources = spec.linux?.resources ?? {};
-        const cgroup = await makeCgroup(`/pods/${kind.podId}`, resources, {
+        const cgroup = await makeCgroup(cgroupPath, resources, {
           inner: true,
           log: logger,
         });

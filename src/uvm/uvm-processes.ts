@@ -4,7 +4,10 @@ import type { Logger } from '../log/logger.ts';
 import { hasCode, OsError } from '../os/errors.ts';
 import type { Child, SpawnOptions } from '../os/process.ts';
 import type { Reaper } from '../os/reaper.ts';
+import type { Journal, ProcessRecord } from '../state/journal.ts';
 import type { ConnectionSet } from '../stdio/connection-set.ts';
+import type { StdioKeeper } from '../stdio/keeper.ts';
+import type { StdioSession } from '../stdio/stdio.ts';
 import { GuestProcess } from './guest-process.ts';
 import type { UvmProcessRequest } from './operations.ts';
 import { ProcessTable } from './process-table.ts';
@@ -18,13 +21,21 @@ export class UvmProcesses {
   readonly #reaper: Reaper;
   readonly #streams: StreamFactory;
   readonly #logger: Logger;
+  readonly #journal: Journal;
   readonly #end: AbortSignal;
 
   /** @param end aborted when the agent ends: no process is started from then on */
-  constructor(reaper: Reaper, streams: StreamFactory, logger: Logger, end: AbortSignal) {
+  constructor(
+    reaper: Reaper,
+    streams: StreamFactory,
+    logger: Logger,
+    journal: Journal,
+    end: AbortSignal,
+  ) {
     this.#reaper = reaper;
     this.#streams = streams;
     this.#logger = logger;
+    this.#journal = journal;
     this.#end = end;
     this.table = new ProcessTable((pid) =>
       logger.warning('exit status of a process nobody waited for is forgotten', { pid }),
@@ -34,26 +45,53 @@ export class UvmProcesses {
   async start(request: UvmProcessRequest): Promise<number> {
     const options = checkedOptions(request);
     using _place = this.table.reserve();
-    using connections = await this.#streams.dial(request.ports);
+    const number = this.#journal.nextNumber();
+    // The streams of a process that has the connections itself need nobody to go on.
+    const keeper = request.terminal ? this.#streams.keeper(number) : undefined;
+    using connections = await this.#streams.dial(request.ports, keeper);
     this.#end.throwIfAborted();
-    const child = request.terminal
-      ? this.#startOnTerminal(options, request, connections)
-      : this.#startDirect(options, connections);
+    const record = this.#journal.createProcess(
+      request.terminal ? 'terminal' : 'direct',
+      number,
+      request.args,
+    );
+    try {
+      const child = request.terminal
+        ? this.#startOnTerminal(options, request, connections, record, keeper)
+        : this.#startDirect(options, connections, record);
+      this.#logEnd(child);
+      return child.pid;
+    } catch (error) {
+      record.remove();
+      throw error;
+    }
+  }
+
+  /** One that an agent before this one has started. */
+  restore(child: Child, session: StdioSession | undefined, record: ProcessRecord): void {
+    this.table.add(new GuestProcess(child, session, record));
+    this.#logEnd(child);
+  }
+
+  #logEnd(child: Child): void {
     void child.exited.then((status) =>
       this.#logger.debug('process of the VM exited', { pid: child.pid, status }),
     );
-    return child.pid;
   }
 
   #startOnTerminal(
     options: Omit<SpawnOptions, 'stdio'>,
     request: UvmProcessRequest,
     connections: ConnectionSet,
+    record: ProcessRecord,
+    keeper: StdioKeeper | undefined,
   ): Child {
-    using pty = this.#streams.openTerminal(request.size);
+    using pty = this.#streams.openTerminal(request.size, keeper);
     const child = this.#spawn({ ...options, stdio: [], terminal: pty.path });
     try {
-      this.table.add(new GuestProcess(child, pty.relay(connections)));
+      const session = pty.relay(connections);
+      record.running(child);
+      this.table.add(new GuestProcess(child, session, record));
     } catch (error) {
       child.signal(SIGKILL);
       throw error;
@@ -62,10 +100,15 @@ export class UvmProcesses {
   }
 
   /** The connections themselves are the process's descriptors: nothing is copied on the way. */
-  #startDirect(options: Omit<SpawnOptions, 'stdio'>, connections: ConnectionSet): Child {
+  #startDirect(
+    options: Omit<SpawnOptions, 'stdio'>,
+    connections: ConnectionSet,
+    record: ProcessRecord,
+  ): Child {
     using direct = this.#streams.direct(connections);
     const child = this.#spawn({ ...options, stdio: direct.stdio });
-    this.table.add(new GuestProcess(child, direct));
+    record.running(child);
+    this.table.add(new GuestProcess(child, direct, record));
     return child;
   }
 

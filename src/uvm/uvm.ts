@@ -2,21 +2,27 @@ import type { MachineMemory } from '../cgroup/machine-memory.ts';
 import type { Metrics } from '../cgroup/metrics.ts';
 import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
+import type { DescriptorStore } from '../os/descriptor-store.ts';
 import type { WindowSize } from '../os/pty.ts';
 import type { Reaper } from '../os/reaper.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { OciLinuxResources, OciProcess } from '../spec/oci.ts';
+import { hasState } from '../state/directory.ts';
+import { Journal } from '../state/journal.ts';
 import type { DrainPolicy, StdioPorts } from '../stdio/stdio.ts';
 import { isAtOrBelow } from '../storage/host-path.ts';
 import type { Transport } from '../vsock/transport.ts';
 import { BundleClaims } from './bundle-claims.ts';
 import type { Container } from './container.ts';
-import { createContainer } from './create.ts';
+import { type CreateContext, createContainer } from './create.ts';
 import { describeUvm } from './describe.ts';
 import { ExitEvents } from './exit-events.ts';
 import type { GuestProcess } from './guest-process.ts';
 import { LazyResources } from './lazy-resources.ts';
+import { Lifecycle } from './lifecycle.ts';
 import { uvmLimits } from './limits.ts';
+import type { Management } from './management/management.ts';
+import type { ManagementOperations } from './management.ts';
 import { Namespaces } from './namespaces.ts';
 import type {
   ContainerExit,
@@ -27,23 +33,36 @@ import type {
 } from './operations.ts';
 import { Pods } from './pod.ts';
 import type { Power } from './power.ts';
+import { oneRuntime, type RuntimeCatalogue } from './runtime-catalogue.ts';
 import { containerStatistics } from './statistics.ts';
 import { StreamFactory } from './streams.ts';
 import { UvmProcesses } from './uvm-processes.ts';
 
 export interface UvmDependencies {
+  /** For containers of the bridge. */
   runtime: Runtime;
+  /** Also other ones, for those who can choose. Default: that one alone. */
+  runtimes?: RuntimeCatalogue;
   transport: Transport;
   reaper: Reaper;
   logger: Logger;
   drainPolicy: DrainPolicy;
   power: Power;
+  /** What an agent that takes the place of this one is told; default: nothing. */
+  journal?: Journal;
+  /** Where it finds the streams; default: nowhere. */
+  store?: DescriptorStore;
   /** Of a machine that is the agent's own. */
   memory?: MachineMemory | undefined;
 }
 
 /** The highest signal number, see signal(7): SIGRTMAX. */
 const SIGNAL_MAX = 64;
+
+/** What the bridge has no words for. */
+export type CreateChoices = Partial<
+  Pick<CreateContext, 'runtime' | 'signal' | 'output' | 'restore'>
+>;
 
 /** The utility VM: its containers, and the processes that run outside of them. */
 export class Uvm implements UvmOperations {
@@ -58,19 +77,26 @@ export class Uvm implements UvmOperations {
   readonly #claims = new BundleClaims();
   readonly #processes: UvmProcesses;
   readonly #exits = new ExitEvents();
+  readonly #lifecycle = new Lifecycle();
+  readonly #journal: Journal;
+  #management: Promise<Management> | undefined;
   readonly resources: LazyResources;
   readonly network: Namespaces;
 
   constructor(dependencies: UvmDependencies) {
     this.#dependencies = dependencies;
+    const { journal = new Journal(undefined, dependencies.logger), store } = dependencies;
+    this.#journal = journal;
     this.#streams = new StreamFactory(dependencies.transport, {
       policy: dependencies.drainPolicy,
       log: dependencies.logger.with({ target: 'stdio' }),
+      ...(store === undefined ? {} : { store }),
     });
     this.#processes = new UvmProcesses(
       dependencies.reaper,
       this.#streams,
       dependencies.logger.with({ target: 'uvm' }),
+      journal,
       this.#end.signal,
     );
     this.network = new Namespaces(dependencies.logger.with({ target: 'network' }));
@@ -82,7 +108,34 @@ export class Uvm implements UvmOperations {
     });
   }
 
+  /**
+   * Takes up what an agent before this one has left: containers, processes and their streams go on,
+   * and what it had half made is undone. Before anything else; never rejects.
+   */
+  async recover(): Promise<void> {
+    const { path } = this.#journal;
+    if (path === undefined || !hasState(path)) return;
+    const { recoverUvm } = await import('./recover.ts');
+    await recoverUvm(path, {
+      ...this.#dependencies,
+      journal: this.#journal,
+      streams: this.#streams,
+      containers: this.#containers,
+      processes: this.#processes,
+      pods: this.#pods,
+      claims: this.#claims,
+      namespaces: this.network,
+      exits: this.#exits,
+      lifecycle: this.#lifecycle,
+      end: this.#end.signal,
+    });
+  }
+
   async createContainer(request: CreateContainerRequest): Promise<void> {
+    await this.#create(request, {});
+  }
+
+  async #create(request: CreateContainerRequest, choices: CreateChoices): Promise<Container> {
     const { id } = request;
     if (this.#containers.has(id) || this.#creating.has(id)) {
       throw new AgentError('container-exists', `container ${id} already exists`, {
@@ -102,15 +155,20 @@ export class Uvm implements UvmOperations {
       const { runtime, logger } = this.#dependencies;
       const container = await createContainer(request, {
         runtime,
+        signal: this.#end.signal,
+        ...choices,
         streams: this.#streams,
         namespaces: this.network,
         pods: this.#pods,
         claims: this.#claims,
         logger,
         onExit: (exit) => this.#exits.emit(exit),
-        signal: this.#end.signal,
+        lifecycle: this.#lifecycle,
+        journal: this.#journal,
+        end: this.#end.signal,
       });
       this.#containers.set(id, container);
+      return container;
     } catch (error) {
       this.#claims.release(id);
       throw error;
@@ -181,9 +239,9 @@ export class Uvm implements UvmOperations {
     await this.#container(id).update(resources);
   }
 
-  async deleteContainer(id: string): Promise<void> {
+  async deleteContainer(id: string, options: { force?: boolean } = {}): Promise<void> {
     const container = this.#container(id);
-    await container.delete();
+    await container.delete(options);
     this.#containers.delete(id);
     this.#claims.release(id);
   }
@@ -193,6 +251,29 @@ export class Uvm implements UvmOperations {
     if (memory !== undefined) return memory.refresh();
     throw new AgentError('not-supported', 'pods have no common memory limit on this machine', {
       operation: 'modify',
+    });
+  }
+
+  /** Loaded when first asked for: who is never managed pays nothing. */
+  management(): Promise<ManagementOperations> {
+    this.#management ??= this.#loadManagement();
+    return this.#management;
+  }
+
+  async #loadManagement(): Promise<Management> {
+    const { Management } = await import('./management/management.ts');
+    const { runtime, runtimes = oneRuntime(runtime), reaper, logger } = this.#dependencies;
+    return new Management({
+      containers: this.#containers,
+      creating: () => this.#creating.keys(),
+      find: (id) => this.#container(id),
+      create: (request, choices) => this.#create(request, choices),
+      delete: (id, options) => this.deleteContainer(id, options),
+      runtimes,
+      lifecycle: this.#lifecycle,
+      end: this.#end.signal,
+      reaper,
+      logger: logger.with({ target: 'management' }),
     });
   }
 
@@ -230,6 +311,7 @@ export class Uvm implements UvmOperations {
     await this.network.destroy();
     await this.resources.destroy();
     if (failures.length > 0) throw new AggregateError(failures, 'not every container was removed');
+    this.#journal.clear();
   }
 
   /** Errors of those that could not be. */

@@ -1,9 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Membership } from '../../cgroup/hierarchy.ts';
 import { adoptKnown, type KnownProcess } from '../../os/known-process.ts';
 import { Pidfd } from '../../os/pidfd.ts';
-import { processCommandLine, processStartTime } from '../../os/process.ts';
+import { processAgeMs, processCommandLine, processStartTime } from '../../os/process.ts';
 import {
   type ContainerId,
   type LoadedContainer,
@@ -125,12 +125,6 @@ async function finishCommands(services: RuncServices, bundles: readonly string[]
   }
 }
 
-/** Milliseconds since a process started; its start is counted in USER_HZ, which is 100 everywhere. */
-function ageOfStart(startTime: number): number {
-  const [uptime = '0'] = readFileSync('/proc/uptime', 'utf8').split(' ');
-  return Number(uptime) * 1000 - startTime * 10;
-}
-
 async function endsWithin(ms: number, process: Pidfd): Promise<boolean> {
   const limit = AbortSignal.timeout(ms);
   try {
@@ -163,7 +157,7 @@ async function endUnknown(directory: ProcessDirectory, { logger }: RuncServices)
   const startTime = process === undefined ? undefined : processStartTime(pid);
   if (process === undefined || startTime === undefined) return;
   // One that got this pid later started after the file was written.
-  if (ageOfStart(startTime) + startPrecisionMs < Date.now() - written) return;
+  if (processAgeMs(startTime) + startPrecisionMs < Date.now() - written) return;
   logger.info('ending a process nobody was told of', { pid });
   process.signal(signals.SIGKILL);
   await endsWithin(killedLimitMs, process);

@@ -1,0 +1,41 @@
+/** How a program becomes one file. */
+import { fileURLToPath } from 'node:url';
+import { build, type Metafile, type Plugin } from 'esbuild';
+import { lazyBuiltins } from './lazy-builtins.ts';
+
+export const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+export interface BundleOptions {
+  entry: string;
+  outfile: string;
+  /** Before our own. */
+  plugins?: readonly Plugin[];
+}
+
+export async function bundle({ entry, outfile, plugins = [] }: BundleOptions): Promise<Metafile> {
+  const result = await build({
+    absWorkingDir: ROOT,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node24',
+    // Names stay as they are, so that a stack trace of a guest can be read.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    sourcemap: 'external',
+    metafile: true,
+    plugins: [...plugins, lazyBuiltins],
+    logLevel: 'warning',
+    // What stays outside (builtins) is required, not imported: no ESM loader in the agent.
+    supported: { 'dynamic-import': false },
+    define: {
+      'import.meta.url': '__bundleUrl',
+      'import.meta.dirname': '__dirname',
+      'import.meta.filename': '__filename',
+    },
+    banner: { js: 'var __bundleUrl=require("node:url").pathToFileURL(__filename).href;' },
+  });
+  return result.metafile;
+}

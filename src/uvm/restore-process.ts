@@ -1,0 +1,119 @@
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { silentLogger } from '../log/logger.ts';
+import { adoptKnown } from '../os/known-process.ts';
+import { Pidfd } from '../os/pidfd.ts';
+import {
+  processAgeMs,
+  processCommandLine,
+  processGroup,
+  processParent,
+  processStartTime,
+} from '../os/process.ts';
+import type { RuntimeProcess } from '../runtime/runtime.ts';
+import type { ProcessRecord } from '../state/journal.ts';
+import { endFrom, type RecordedEnd } from '../state/records.ts';
+import { PipeRelay } from '../stdio/pipe-relay.ts';
+import type { AgentPipes, StdioSession } from '../stdio/stdio.ts';
+import { GuestProcess } from './guest-process.ts';
+import type { Recovery } from './recover.ts';
+import type { StartedStreams } from './streams.ts';
+
+const SIGKILL = 9;
+/** How exactly the start of a process and the time of a file are known. */
+const startPrecisionMs = 30;
+
+/** A process of the VM. One that the host was not told of is ended. */
+export async function restoreUvmProcess(
+  number: number,
+  record: ProcessRecord,
+  recovery: Recovery,
+): Promise<void> {
+  const { processes, reaper, journal } = recovery;
+  const { phase, process, end, streams, args } = record.progress;
+  if (phase === 'starting' || process === undefined) {
+    const since = statSync(join(journal.path ?? '', `p/${number}.json`)).mtimeMs;
+    if (args !== undefined) endUntold(args, since, recovery);
+    record.remove();
+    return;
+  }
+  const known = end === undefined ? process : { ...process, end: endFrom(end) };
+  const child = adoptKnown(reaper, known);
+  const session =
+    streams === 'direct'
+      ? undefined
+      : await resumeSession(number, streams === 'terminal', recovery);
+  watchEnd(child, record);
+  processes.restore(child, session, record);
+}
+
+/** An exec in a container. */
+export async function restoreExec(
+  process: RuntimeProcess,
+  number: number,
+  record: ProcessRecord,
+  recovery: Recovery,
+): Promise<GuestProcess> {
+  const session = await resumeSession(number, record.progress.streams === 'terminal', recovery);
+  watchEnd(process, record);
+  return new GuestProcess(process, session, record);
+}
+
+/** From now on, and what it was found to be. */
+export function watchEnd(
+  process: Parameters<ProcessRecord['watch']>[0],
+  record: Pick<ProcessRecord, 'watch' | 'ended'> & { readonly progress: { end?: RecordedEnd } },
+): void {
+  if (process.ended === undefined) record.watch(process);
+  else if (record.progress.end === undefined) record.ended(process.ended);
+}
+
+/** Undefined where the streams are lost: the process sees them closed. */
+export async function resumeSession(
+  number: number,
+  terminal: boolean,
+  recovery: Recovery,
+): Promise<StdioSession | undefined> {
+  const { streams, store, names, logger } = recovery;
+  if (store?.available !== true) return undefined;
+  try {
+    return await streams.resume(number, { terminal, names });
+  } catch (error) {
+    logger.error('streams are lost', { streams: number, error: String(error) });
+    return undefined;
+  }
+}
+
+const noPipes: AgentPipes = { stdin: null, stdout: null, stderr: null };
+
+/** Of a container that has none any more: what it is started with is closed at once. */
+export const lostStreams: StartedStreams = {
+  relay: (connections) => new PipeRelay({ connections, pipes: noPipes, log: silentLogger }),
+  [Symbol.dispose]: () => {},
+};
+
+/**
+ * Ends a process of the VM whose pid was not written down in time: a child of our parent, like all
+ * that an agent before us has started, leader of its session, with those arguments, started since.
+ */
+function endUntold(args: readonly string[], since: number, { logger }: Recovery): void {
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const pid = Number(name);
+    using found = Pidfd.open(pid);
+    if (found === undefined || !isUntold(pid, args, since)) continue;
+    logger.info('ending a process nobody was told of', { pid });
+    found.signal(SIGKILL);
+  }
+}
+
+function isUntold(pid: number, args: readonly string[], since: number): boolean {
+  if (processParent(pid) !== process.ppid || processGroup(pid) !== pid) return false;
+  const startTime = processStartTime(pid);
+  if (startTime === undefined) return false;
+  if (processAgeMs(startTime) > Date.now() - since + startPrecisionMs) return false;
+  // A script's interpreter comes before it.
+  const argv = processCommandLine(pid) ?? [];
+  const rest = args.slice(1);
+  return argv.length >= args.length && rest.every((arg, i) => argv.at(i - rest.length) === arg);
+}
