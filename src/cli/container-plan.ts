@@ -23,14 +23,19 @@ export interface ContainerPlan {
   readonly terminal: boolean;
 }
 
-/** Turns options and command into a container. Throws UsageError or CliError. */
+/**
+ * Turns options and command into a container. `base`: what they change, instead of what --rootfs or
+ * --bundle give. Throws UsageError or CliError.
+ */
 export function planContainer(
   values: ContainerValues,
   command: readonly string[],
   io: Io,
+  base?: OciSpec,
 ): ContainerPlan {
   const id = checkId(values.name ?? `gcsctl-${randomBytes(6).toString('hex')}`);
-  const spec = baseSpec(values, command, id, io);
+  const spec =
+    base === undefined ? baseSpec(values, command, id, io) : changed(base, values, command, id, io);
   return { id, bundle: `/run/gcs/c/${id}`, spec, terminal: values.tty };
 }
 

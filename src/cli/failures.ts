@@ -1,4 +1,5 @@
 import { BridgeError, GuestError } from '../client/errors.ts';
+import { ImageError } from '../image/errors.ts';
 import { VmError } from '../vm/errors.ts';
 import {
   CliError,
@@ -30,7 +31,9 @@ export function tellFailure(error: unknown, command: string): ToldFailure | unde
     const text = `gcsctl: the guest refused ${error.request}: ${error.message} (${number})`;
     return { exitCode: exitCodeOfRefusal(error), text };
   }
-  if (error instanceof VmError) return { exitCode: EXIT_FAILED, text: `gcsctl: ${error.message}` };
+  if (error instanceof VmError || error instanceof ImageError) {
+    return { exitCode: EXIT_FAILED, text: `gcsctl: ${error.message}` };
+  }
   if (error instanceof BridgeError)
     return { exitCode: EXIT_FAILED, text: `gcsctl: ${error.message}` };
   if (error instanceof SuppressedError) return tellSuppressed(error, command);

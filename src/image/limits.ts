@@ -16,6 +16,4 @@ export const imageLimits = {
   tarHeaderBytes: 1024 * 1024,
   /** Bytes of all extended attributes of one entry. */
   xattrBytes: 128 * 1024,
-  /** Milliseconds for QEMU to take commands from this client, or to say that a device is gone. */
-  hotplugMs: 30_000,
 } as const;

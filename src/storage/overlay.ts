@@ -38,7 +38,10 @@ export async function mountOverlay(
   target.attach(scope.use(context.mount({ readOnly: writable === undefined })));
 }
 
-/** Linux 6.13 has it; each older one answers EINVAL in its own way. */
+/**
+ * Linux 6.13 has it. Older ones know no such option; before 6.5 overlayfs had no options beyond text
+ * at all, which is another error.
+ */
 function takesDescriptors(context: FsContext, layers: readonly Fd[]): boolean {
   const [first] = layers;
   if (first === undefined) return false;
@@ -46,7 +49,7 @@ function takesDescriptors(context: FsContext, layers: readonly Fd[]): boolean {
     context.setFd('lowerdir+', first);
     return true;
   } catch (error) {
-    if (hasCode(error, 'EINVAL')) return false;
+    if (hasCode(error, 'EINVAL') || hasCode(error, 'ENOTSUP')) return false;
     throw error;
   }
 }

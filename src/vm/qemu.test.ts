@@ -47,6 +47,10 @@ test('memory can be plugged in only where room for it was asked for', () => {
   expect(text).toContain('nvdimm=on');
 });
 
+test('there is a SCSI controller for disks to come', () => {
+  expect(qemuArguments(options).join(' ')).toContain('-device virtio-scsi-pci,id=scsi0');
+});
+
 test('without a root image the initramfs is all there is', () => {
   const text = qemuArguments({ ...options, image: { ...image, root: undefined } }).join(' ');
   expect(text).not.toContain('-drive');

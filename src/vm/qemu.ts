@@ -28,6 +28,9 @@ export interface QemuOptions {
 export const QMP_FD = 3;
 export const CONSOLE_FD = 4;
 
+/** The SCSI controller, on which disks are given to the guest while it runs; its bus is "ID.0". */
+export const SCSI_CONTROLLER = 'scsi0';
+
 /** The vsock device takes eight regions of memory, of which the machine itself has up to three. */
 const MEMORY_SLOTS = 4;
 
@@ -61,6 +64,7 @@ export function qemuArguments(options: QemuOptions): string[] {
     ...['-smp', String(cpus), '-m', `${memory}M${room(options)}`],
     ...['-kernel', image.kernel, '-initrd', image.initramfs, '-append', options.commandLine],
     ...disk(image),
+    ...['-device', `virtio-scsi-pci,id=${SCSI_CONTROLLER}`],
     ...vsock(options),
     // The first line is the supervisor's own, and is there before QEMU runs; the second is for tools.
     ...['-chardev', `socket,id=qmp0,fd=${QMP_FD}`, '-mon', 'chardev=qmp0,mode=control'],

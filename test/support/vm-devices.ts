@@ -1,6 +1,7 @@
 /** Devices of a VM, given and taken while it runs, through QEMU's QMP. */
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { SCSI_CONTROLLER } from '../../src/vm/qemu.ts';
 import { QmpClient } from '../../src/vm/qmp.ts';
 
 let serial = 0;
@@ -25,11 +26,9 @@ export class VmDevices implements AsyncDisposable {
     return devices;
   }
 
-  /** A virtio-scsi controller; the first is the host's number 0. Returns its bus. */
+  /** The bus of the SCSI controller that every VM has, the host's number 0. */
   async scsiController(): Promise<string> {
-    const id = this.#id('scsi');
-    await this.#device(id, { driver: 'virtio-scsi-pci' });
-    return `${id}.0`;
+    return `${SCSI_CONTROLLER}.0`;
   }
 
   /** A disk on a SCSI bus. Returns its id. */

@@ -6,12 +6,16 @@ import { type ContainerPlan, planContainer } from '../container-plan.ts';
 import { Interrupted, UsageError } from '../exit-codes.ts';
 import { hostOptions } from '../host-path.ts';
 import { HostState } from '../host-state.ts';
+import type { ImageContainer } from '../image-container.ts';
+import { imageOptions } from '../image-options.ts';
 import type { Io } from '../io.ts';
+import type { OptionValues } from '../options.ts';
 import { interruptBySignal, openPrivate, openStanding, type Session } from '../session.ts';
 import type { SignalWatch } from '../signals.ts';
 
 const options = {
   ...containerOptions,
+  ...imageOptions,
   interactive: { kind: 'flag', short: 'i', help: 'connect stdin' },
   rm: { kind: 'flag', default: true, help: 'delete the container at the end' },
   host: { ...hostOptions.host, help: 'use the agent on hybrid:PATH instead of a private one' },
@@ -24,11 +28,16 @@ const options = {
 export const runCommand = defineCommand({
   name: 'run',
   summary: 'run a command in a new container',
-  usage: ['[OPTIONS] --rootfs DIR [--] COMMAND…', '[OPTIONS] --bundle DIR [[--] COMMAND…]'],
+  usage: [
+    '[OPTIONS] --rootfs DIR [--] COMMAND…',
+    '[OPTIONS] --bundle DIR [[--] COMMAND…]',
+    '[OPTIONS] --vm NAME --image FILE [[--] COMMAND…]',
+  ],
   description: [
     'Creates a container, runs the command in it and deletes it at the end. Without --host an agent is started for this one container and ended with it.',
     'With -it at a terminal, the container has a terminal of the same size, every key goes to it, and the window may be resized. Otherwise SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on; a second SIGINT or SIGTERM kills the container.',
     'With --bundle, the options and the command change what the bundle’s config.json says; the bundle itself stays as it is. Whether there is a terminal is for -t alone to say.',
+    'With --image, each layer of the image becomes a read-only disk, whose every block the VM checks when it reads it (dm-verity). The disks are kept for the next time. They and an empty scratch disk are plugged into the VM, combined to the root of the container, and taken away at the end. A command replaces the image’s command, not its entry point.',
   ],
   options,
   commandAt: 0,
@@ -36,6 +45,7 @@ export const runCommand = defineCommand({
     ['run -it --rootfs ./rootfs -- /bin/sh', 'a shell in a terminal'],
     ['run -i --rootfs ./rootfs -- wc -c < file', 'stdin from a file'],
     ['run --bundle ./bundle --memory 64m --cpus 0.5', 'what an OCI bundle says, with limits'],
+    ['run -it --vm one --image alpine.tar', 'a container of an image, in a virtual machine'],
     ['run --mount "$PWD":/src:ro --cwd /src --rootfs ./rootfs -- ls', 'a directory of the guest'],
   ],
   exitCodes: [
@@ -44,7 +54,10 @@ export const runCommand = defineCommand({
     ['other', 'exit code of the command, 128+N when signal N ended it'],
   ],
   async run(values, positionals, io) {
-    const plan = planContainer(values, positionals, io);
+    const abort = new AbortController();
+    using signals = interruptBySignal(abort);
+    const image = await imageOf(values, positionals, io, abort.signal);
+    const plan = image?.plan ?? planContainer(values, positionals, io);
     const standing = values.host !== undefined || values.vm !== undefined;
     if (standing && values.runtime !== undefined) {
       throw new UsageError('--runtime is for a private agent; the one on --host has its own');
@@ -52,8 +65,6 @@ export const runCommand = defineCommand({
     if (!standing && !values.rm) {
       throw new UsageError('--no-rm needs --host: a container ends with its private agent');
     }
-    const abort = new AbortController();
-    using signals = interruptBySignal(abort);
     const connection = { host: values.host, vm: values.vm, timeout: values.timeout };
     const agent = {
       timeout: values.timeout,
@@ -63,6 +74,7 @@ export const runCommand = defineCommand({
     await using session = standing
       ? await openStanding(connection, io, abort.signal)
       : await openPrivate(agent, io, abort.signal);
+    await using _root = await image?.mount(session.guest, abort.signal);
     return await runContainer(session, plan, {
       keep: !values.rm,
       stdin: values.interactive,
@@ -71,6 +83,17 @@ export const runCommand = defineCommand({
     });
   },
 });
+
+async function imageOf(
+  values: OptionValues<typeof options>,
+  command: readonly string[],
+  io: Io,
+  signal: AbortSignal,
+): Promise<ImageContainer | undefined> {
+  if (values.image === undefined) return undefined;
+  const { prepareImage } = await import('../image-container.ts');
+  return await prepareImage(values, command, io, signal);
+}
 
 interface RunOptions {
   readonly keep: boolean;
