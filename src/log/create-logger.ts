@@ -20,6 +20,8 @@ export interface LoggerOptions {
 
 /** A logger that owns its sink. */
 export interface RootLogger extends Logger, Disposable {
+  /** Entries below it are not written; may be set at any time, for every logger made from this one. */
+  level: LogLevel;
   /** Tries to write what a slow reader has not taken: before the process ends. */
   flush(): void;
 }
@@ -27,7 +29,7 @@ export interface RootLogger extends Logger, Disposable {
 /** What all loggers of one root share. */
 interface Core {
   readonly format: LogFormat;
-  readonly threshold: number;
+  level: LogLevel;
   readonly scrub: boolean;
   readonly sink: LogSink;
 }
@@ -66,7 +68,7 @@ class StructuredLogger implements Logger {
   }
 
   enabled(level: LogLevel): boolean {
-    return severity[level] >= this.#core.threshold;
+    return severity[level] >= severity[this.#core.level];
   }
 
   #write(level: LogLevel, message: string, fields: LogFields | undefined): void {
@@ -80,19 +82,27 @@ class StructuredLogger implements Logger {
 }
 
 class Root extends StructuredLogger implements RootLogger {
-  readonly #sink: LogSink;
+  readonly #own: Core;
 
   constructor(core: Core) {
     super(core, {});
-    this.#sink = core.sink;
+    this.#own = core;
+  }
+
+  get level(): LogLevel {
+    return this.#own.level;
+  }
+
+  set level(level: LogLevel) {
+    this.#own.level = level;
   }
 
   flush(): void {
-    this.#sink.flush();
+    this.#own.sink.flush();
   }
 
   [Symbol.dispose](): void {
-    this.#sink[Symbol.dispose]();
+    this.#own.sink[Symbol.dispose]();
   }
 }
 
@@ -122,5 +132,5 @@ function openSink(to: NonNullable<LoggerOptions['to']>, format: LogFormat): LogS
 /** The agent's log. Throws what open(2) says about `file`. */
 export function createLogger(options: LoggerOptions): RootLogger {
   const { format, level, to = { fd: 2 }, scrub = true } = options;
-  return new Root({ format, threshold: severity[level], scrub, sink: openSink(to, format) });
+  return new Root({ format, level, scrub, sink: openSink(to, format) });
 }

@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import type { RootLogger } from '../log/create-logger.ts';
+import { ManagementDoor } from '../management/door.ts';
+import type { Uvm } from '../uvm/uvm.ts';
+import type { Transport } from '../vsock/transport.ts';
+import type { AgentFlags } from './flags.ts';
+import { agentVersion } from './version.ts';
+
+const KERNEL_ARGUMENT = 'gcs.management=off';
+
+export interface DoorSurroundings {
+  readonly flags: AgentFlags;
+  readonly transport: Transport;
+  readonly uvm: Uvm;
+  readonly log: RootLogger;
+  /** PID 1 is our init: then the kernel's arguments are the agent's. */
+  readonly inVm: boolean;
+}
+
+/** Opens the management door unless it is to stay shut; undefined when it is shut. */
+export async function openManagementDoor(
+  surroundings: DoorSurroundings,
+): Promise<ManagementDoor | undefined> {
+  const { transport, uvm, log, inVm } = surroundings;
+  const reason = reasonToStayShut(surroundings);
+  if (reason !== undefined) {
+    log.info('the management door stays shut', { reason });
+    return undefined;
+  }
+  return ManagementDoor.open({
+    transport,
+    log: log.with({ target: 'management' }),
+    load: async () => {
+      const [{ ManagementServer }, operations] = await Promise.all([
+        import('../management/server.ts'),
+        uvm.management(),
+      ]);
+      return new ManagementServer({
+        operations,
+        log: log.with({ target: 'management' }),
+        logLevel: {
+          get: () => log.level,
+          set: (level) => {
+            log.level = level;
+          },
+        },
+        describe: () => uvm.describe(),
+        facts: { version: agentVersion, transport: transport.name, ownMachine: inVm },
+      });
+    },
+  });
+}
+
+function reasonToStayShut({ flags, inVm }: DoorSurroundings): string | undefined {
+  if (flags.management === 'off') return '-management=off';
+  // Whoever may not create over the bridge may not do so here either.
+  if (flags['initial-policy-stance'] === 'deny') return '-initial-policy-stance=deny';
+  if (!inVm) return undefined;
+  const words = readFileSync('/proc/cmdline', 'utf8').trim().split(/\s+/);
+  return words.includes(KERNEL_ARGUMENT) ? KERNEL_ARGUMENT : undefined;
+}
