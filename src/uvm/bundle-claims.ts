@@ -1,5 +1,5 @@
 import { lstatSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { hasCode } from '../os/errors.ts';
 import { isAtOrBelow } from '../storage/host-path.ts';
@@ -12,12 +12,12 @@ const NO_DIRECTORY: Readonly<Record<string, string>> = {
 };
 
 /**
- * The path without links, as far as it is there already. AgentError 'invalid-argument' when no
- * directory is there and none can be made.
+ * AgentError 'invalid-argument' unless there is a directory at the path, reached through no link, or
+ * one can be made.
  */
-function withoutLinks(path: string, field: string): string {
+function checkPlace(path: string, field: string): void {
   try {
-    return directoryAt(path, field);
+    checkDirectory(path, field);
   } catch (error) {
     for (const [code, why] of Object.entries(NO_DIRECTORY)) {
       if (hasCode(error, code)) throw refusal(field, path, why);
@@ -26,7 +26,7 @@ function withoutLinks(path: string, field: string): string {
   }
 }
 
-function directoryAt(path: string, field: string): string {
+function checkDirectory(path: string, field: string): void {
   let real: string;
   try {
     real = realpathSync(path);
@@ -35,10 +35,11 @@ function directoryAt(path: string, field: string): string {
     if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
       throw refusal(field, path, 'is a symbolic link that leads nowhere');
     }
-    return join(directoryAt(dirname(path), field), basename(path));
+    checkDirectory(dirname(path), field);
+    return;
   }
+  if (real !== path) throw refusal(field, path, 'leads through a symbolic link');
   if (!statSync(real).isDirectory()) throw refusal(field, path, 'is not a directory');
-  return real;
 }
 
 function refusal(field: string, path: string, why: string): AgentError {
@@ -55,18 +56,18 @@ function refusal(field: string, path: string, why: string): AgentError {
 export class BundleClaims {
   readonly #owners = new Map<string, string>();
 
-  /** Takes a bundle for a container; both paths have been checked by themselves. */
+  /** Takes a bundle for a container; both paths in normal form (checkHostDirectory). */
   claim(id: string, bundle: string, scratch: string | undefined): void {
-    const own = withoutLinks(bundle, 'OciBundlePath');
-    this.#refuseOthers('OciBundlePath', own);
+    checkPlace(bundle, 'OciBundlePath');
+    this.#refuseOthers('OciBundlePath', bundle);
     if (scratch !== undefined) {
-      const place = withoutLinks(scratch, 'ScratchDirPath');
-      this.#refuseOthers('ScratchDirPath', place);
-      if (place !== own && isAtOrBelow(own, place)) {
+      checkPlace(scratch, 'ScratchDirPath');
+      this.#refuseOthers('ScratchDirPath', scratch);
+      if (scratch !== bundle && isAtOrBelow(bundle, scratch)) {
         throw refusal('ScratchDirPath', scratch, 'holds the bundle');
       }
     }
-    this.#owners.set(own, id);
+    this.#owners.set(bundle, id);
   }
 
   /** Gives back what a container has taken, if anything. */
