@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { faultPoint } from '../os/fault-point.ts';
 import type { GuestProcess } from './guest-process.ts';
 import { uvmLimits } from './limits.ts';
 import type { ContainerExitType } from './operations.ts';
@@ -50,6 +51,8 @@ export class ExitAnnouncement {
     if (this.#done) return;
     this.#done = true;
     this.#timer?.[Symbol.dispose]();
+    faultPoint('before the exit is announced');
     this.#announce();
+    faultPoint('exit announced');
   }
 }

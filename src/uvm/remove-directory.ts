@@ -1,4 +1,5 @@
 import type { Logger } from '../log/logger.ts';
+import { faultPoint } from '../os/fault-point.ts';
 import { removeHostDirectory } from './host-directory.ts';
 
 /** Directories that stay are no reason to fail what has been done; the log says which and why. */
@@ -7,6 +8,7 @@ export async function removeDirectory(
   madeByUs: boolean,
   logger: Logger,
 ): Promise<void> {
+  faultPoint(`before ${directory} is removed`);
   try {
     const outcome = await removeHostDirectory(directory, { madeByUs });
     if (typeof outcome === 'object') {

@@ -38,7 +38,15 @@ export interface Census {
 }
 
 /** Where runtimes and the agent keep state of containers. */
-const STATE_DIRECTORIES = ['/run/runc', '/run/crun', '/run/gcsrunc', '/run/gcs/c', '/run/gcs/pods'];
+const STATE_DIRECTORIES = [
+  '/run/runc',
+  '/run/crun',
+  '/run/gcsrunc',
+  '/run/gcs/c',
+  '/run/gcs/pods',
+  '/run/gcs/state/c',
+  '/run/gcs/state/p',
+];
 
 /**
  * Threads that a Node process starts once, when first needed, and keeps: its pool of at most four

@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { hasCode } from '../../os/errors.ts';
+import { faultPoint } from '../../os/fault-point.ts';
 import type { ContainerId } from '../runtime.ts';
 
 /** Keeps a process directory's first name within NAME_MAX, whatever the id's length. */
@@ -84,6 +85,7 @@ export class ProcessDirectory {
       renameSync(this.#path, target);
     }
     this.#path = target;
+    faultPoint('process directory settled');
   }
 
   /** When the pid file was written, in milliseconds since the epoch; undefined when there is none. */
@@ -128,6 +130,7 @@ export class Bookkeeping {
 
   removeContainer(id: ContainerId): void {
     const directory = this.containerDirectory(id);
+    faultPoint('before the bookkeeping is removed');
     removeTree(directory, [join(directory, 'initpid')]);
   }
 

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasCode } from '../../os/errors.ts';
+import { faultPoint } from '../../os/fault-point.ts';
 import type { Child, ExitStatus } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
 import type { ContainerId } from '../runtime.ts';
@@ -109,7 +110,9 @@ export class RuntimeCommands {
     // Only PATH, which runtimes look up hooks and helpers in: what else is in the agent's
     // environment (a notify socket, Go's debug switches) must not change what a runtime does.
     const env = [`PATH=${process.env.PATH ?? ''}`, 'LC_ALL=C'];
-    return this.#reaper.spawn({ file: this.#program.path(operation), args, env, stdio });
+    const child = this.#reaper.spawn({ file: this.#program.path(operation), args, env, stdio });
+    faultPoint(`${operation} under way`);
+    return child;
   }
 
   #cannotRun(operation: string, error: unknown): unknown {
@@ -133,6 +136,7 @@ export class RuntimeCommands {
       log?.path,
     );
     const { status } = await untilEnded(this.#reaper, child, command.signal);
+    faultPoint(`${command.operation} done`);
     if (!succeeded(status)) throw this.#failure(command, status, stderr, log);
     return stdout === undefined ? '' : wholeOutput(command, stdout);
   }

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { type AwaitedFile, tryAwaitFile } from '../../os/completed-file.ts';
+import { faultPoint } from '../../os/fault-point.ts';
 import type { Fd } from '../../os/fd.ts';
 import type { Child } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
@@ -77,6 +78,7 @@ export async function launch(
       remark: plan.remark?.(text, end),
     });
   }
+  faultPoint(`${operation} done`);
   return takeOver(reaper.adopt(directory.readPid()), socket, plan.signal);
 }
 

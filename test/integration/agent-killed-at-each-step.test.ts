@@ -1,0 +1,229 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { buildFaultAgent } from '../support/fault-agent.ts';
+import { firstData, OutputSoFar, type RawProcess, readAll } from '../support/raw-flows.ts';
+import { shellProcess, useRootfs } from '../support/suite.ts';
+import { type SupervisedSession, withSupervised } from '../support/supervised-agent.ts';
+
+useRootfs();
+
+let root = '';
+beforeAll(async () => {
+  root = await buildFaultAgent();
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const all = { stdin: true, stdout: true, stderr: true };
+
+/** One operation that is cut off at each of its steps. */
+interface Case<T> {
+  /** Up to where the operation begins. */
+  prepare(session: SupervisedSession, id: string): Promise<T>;
+  /** Resolves or rejects when it is over, or the bridge is. */
+  operate(session: SupervisedSession, id: string, prepared: T): Promise<unknown>;
+  /** What must be true afterwards, whether it was cut off or not; leaves nothing behind. */
+  check(session: SupervisedSession, id: string, prepared: T): Promise<void>;
+}
+
+/** The steps of an operation, by name: run once, to its end. */
+async function stepsOf<T>(session: SupervisedSession, testCase: Case<T>): Promise<string[]> {
+  const { directory } = session.supervised;
+  const trace = join(directory, 'trace');
+  writeFileSync(trace, '');
+  const prepared = await testCase.prepare(session, 'whole');
+  writeFileSync(join(directory, 'faults'), `trace ${trace}`);
+  await testCase.operate(session, 'whole', prepared);
+  rmSync(join(directory, 'faults'));
+  await testCase.check(session, 'whole', prepared);
+  return readFileSync(trace, 'utf8').trim().split('\n');
+}
+
+async function cutOffAtEach<T>(testCase: Case<T>): Promise<void> {
+  await withSupervised({ root }, async (session) => {
+    const steps = await stepsOf(session, testCase);
+    expect(steps.length).toBeGreaterThan(1);
+    for (const [index, step] of steps.entries()) {
+      const id = `cut${index}`;
+      const name = `killed at step ${index + 1} of ${steps.length}, ${step.replace('whole', id)}`;
+      try {
+        const prepared = await testCase.prepare(session, id);
+        writeFileSync(join(session.supervised.directory, 'faults'), `kill ${index + 1}`);
+        const over = testCase.operate(session, id, prepared).catch(() => {});
+        await session.supervised.bridge.closed;
+        await over;
+        const took = await session.supervised.connect();
+        console.log(`${name}: negotiated again in ${Math.round(took)} ms`);
+        await testCase.check(session, id, prepared);
+      } catch (error) {
+        if (error instanceof Error) error.message = `${name}: ${error.message}`;
+        throw error;
+      }
+    }
+  });
+}
+
+async function exists(session: SupervisedSession, id: string): Promise<boolean> {
+  try {
+    await session.properties(id, ['ProcessList']);
+    return true;
+  } catch (error) {
+    if (String(error).includes('not found')) return false;
+    throw error;
+  }
+}
+
+async function pidsOf(session: SupervisedSession, id: string): Promise<number[]> {
+  const { ProcessList = [] } = await session.properties(id, ['ProcessList']);
+  return (ProcessList as { ProcessId: number }[]).map(({ ProcessId }) => ProcessId);
+}
+
+/** Starts it, unless it runs, and runs it to its end. */
+async function useUp(session: SupervisedSession, id: string): Promise<void> {
+  let pid: number;
+  try {
+    const init = await session.startInit(id, { stdout: true });
+    ({ pid } = init);
+    expect(await readAll(init.stdout)).toBe('begun\n');
+  } catch (error) {
+    if (!String(error).includes('already running')) throw error;
+    [pid = 0] = await pidsOf(session, id);
+  }
+  expect(await session.wait(id, pid)).toBe(5);
+  await session.delete(id);
+}
+
+const script = { args: ['sh', '-c', 'echo begun; exit 5'] };
+
+test('create: nothing of it is left, or all of it is there', async () => {
+  await cutOffAtEach({
+    prepare: async () => {},
+    operate: (session, id) => session.create(id, script),
+    check: async (session, id) => {
+      if (await exists(session, id)) await useUp(session, id);
+      else {
+        // Nothing is in the way of the same again.
+        await session.create(id, script);
+        await useUp(session, id);
+      }
+    },
+  });
+});
+
+test('create with a terminal: the same', async () => {
+  const onTerminal = { ...script, terminal: true };
+  await cutOffAtEach({
+    prepare: async () => {},
+    operate: (session, id) => session.create(id, onTerminal),
+    check: async (session, id) => {
+      if (!(await exists(session, id))) await session.create(id, onTerminal);
+      const init = await session.startInit(id, { stdout: true });
+      const [code, output] = await Promise.all([session.wait(id, init.pid), readAll(init.stdout)]);
+      expect([code, output]).toEqual([5, 'begun\r\n']);
+      await session.delete(id);
+    },
+  });
+});
+
+test('start: it is created and can be started, or it runs', async () => {
+  await cutOffAtEach({
+    prepare: (session, id) => session.create(id, script),
+    operate: async (session, id) => {
+      const init = await session.startInit(id, { stdout: true });
+      init.stdout?.destroy();
+    },
+    check: useUp,
+  });
+});
+
+test('exec: the process is known, or there is none', async () => {
+  await cutOffAtEach({
+    prepare: async (session, id) => {
+      await session.create(id, { args: ['sh', '-c', 'read x; exit 3'] });
+      return await session.startInit(id, all);
+    },
+    operate: async (session, id) => {
+      const process = await session.exec(id, shellProcess('sleep 1000'), { stdout: true });
+      process.stdout?.destroy();
+    },
+    check: async (session, id, init) => {
+      const others = (await pidsOf(session, id)).filter((pid) => pid !== init.pid);
+      for (const pid of others) {
+        await session.signal(id, pid, 9);
+        expect(await session.wait(id, pid)).toBe(137);
+      }
+      await end(session, id, init);
+    },
+  });
+});
+
+/** Lets init read its line, and requires its code and all of its output. */
+async function end(session: SupervisedSession, id: string, init: RawProcess): Promise<void> {
+  init.stdin?.end('go\n');
+  expect((await session.finish(id, init)).exitCode).toBe(3);
+  await session.delete(id);
+}
+
+test('exit of init: its code, all of its output, its notification', async () => {
+  await cutOffAtEach({
+    prepare: async (session, id) => {
+      await session.create(id, { args: ['sh', '-c', 'echo one; read x; echo "two $x"; exit 9'] });
+      const init = await session.startInit(id, all);
+      const output = new OutputSoFar(init.stdout);
+      await output.contains('one\n');
+      return { init, output };
+    },
+    operate: async (session, id, { init, output }) => {
+      init.stdin?.end('more\n');
+      await output.contains('two more\n');
+      init.stderr?.destroy();
+      // The notification is the last of it.
+      await Promise.race([session.notification(id), session.supervised.bridge.closed]);
+    },
+    check: async (session, id, { init, output }) => {
+      expect(await session.wait(id, init.pid)).toBe(9);
+      await output.contains('two more\n');
+      expect(output.text).toBe('one\ntwo more\n');
+      init.stdin?.destroy();
+      await session.delete(id);
+    },
+  });
+});
+
+test('exit of an exec: its code and all of its output', async () => {
+  await cutOffAtEach({
+    prepare: async (session, id) => {
+      await session.create(id, { args: ['sh', '-c', 'read x; exit 3'] });
+      const init = await session.startInit(id, all);
+      const process = await session.exec(id, shellProcess('echo one; read x; exit 4'), all);
+      await firstData(process.stdout);
+      return { init, process };
+    },
+    operate: async (session, id, { process }) => {
+      process.stdin?.end('go\n');
+      const { exitCode } = await session.finish(id, process);
+      expect(exitCode).toBe(4);
+    },
+    check: async (session, id, { init, process }) => {
+      const left = (await pidsOf(session, id)).includes(process.pid);
+      if (left) expect(await session.wait(id, process.pid)).toBe(4);
+      for (const stream of [process.stdin, process.stdout, process.stderr]) stream?.destroy();
+      await end(session, id, init);
+    },
+  });
+});
+
+test('delete: it is there and can be deleted, or it is gone', async () => {
+  await cutOffAtEach({
+    prepare: async (session, id) => {
+      await session.create(id, script);
+      const init = await session.startInit(id, { stdout: true });
+      await session.finish(id, init);
+      await session.notification(id);
+    },
+    operate: (session, id) => session.delete(id),
+    check: async (session, id) => {
+      if (await exists(session, id)) await session.delete(id);
+    },
+  });
+});
