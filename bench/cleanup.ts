@@ -38,15 +38,21 @@ export class Interrupted extends Error {
   override readonly name = 'Interrupted';
 }
 
-/** Ends what is being measured on the first signal; the measure then fails and all is cleaned up. */
+/**
+ * On the first signal ends what is being measured: processes of ours, and what `also` ends. The measure
+ * then fails and all is cleaned up.
+ */
 export class Interruption implements Disposable {
   #happened = false;
+  readonly #also: () => void;
   readonly #listener = () => {
     this.#happened = true;
     endDescendants();
+    this.#also();
   };
 
-  constructor() {
+  constructor(also = () => {}) {
+    this.#also = also;
     for (const signal of SIGNALS) process.on(signal, this.#listener);
   }
 

@@ -5,7 +5,7 @@ export interface Figure {
   /** For people: "create, p50". */
   label: string;
   value: number;
-  unit: 'ms' | 'µs' | 'GiB/s' | 'MiB' | '1/s' | '×';
+  unit: 's' | 'ms' | 'µs' | 'GiB/s' | 'MiB/s' | 'MiB' | 'KiB' | '1/s' | '×';
   better: 'lower' | 'higher';
   /** Measured in the same run: raw runc, an echo server, a plain pipe … */
   references?: Reference[];

@@ -2,7 +2,7 @@
  * The least a host can do: frames made beforehand, replies counted and not decoded. What is left
  * of a measured round trip is the kernel and the other side.
  */
-import type net from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 
 const HEADER = 16;
 
@@ -15,18 +15,24 @@ export function leanFrame(type: number, payload: string): Buffer {
   return frame;
 }
 
-/** Takes over a negotiated bridge's socket. Ids go on from `firstId`. */
+/** Takes over a negotiated bridge's socket, or two streams like it. Ids go on from `firstId`. */
 export class LeanClient {
-  readonly #socket: net.Socket;
+  readonly #output: Writable;
+  /** Rejects with the connection's end. */
+  readonly #ended: Promise<never>;
   #id: bigint;
   #rest: Buffer = Buffer.alloc(0);
   #onReply: () => void = () => {};
 
-  constructor(socket: net.Socket, firstId: bigint) {
-    this.#socket = socket;
+  constructor(input: Readable, output: Writable, firstId: bigint) {
+    this.#output = output;
     this.#id = firstId;
-    socket.removeAllListeners('data');
-    socket.on('data', (chunk: Buffer) => this.#count(chunk));
+    this.#ended = new Promise((_, reject) => {
+      input.once('close', () => reject(new Error('the other side has closed the connection')));
+    });
+    this.#ended.catch(() => {});
+    input.removeAllListeners('data');
+    input.on('data', (chunk: Buffer) => this.#count(chunk)).resume();
   }
 
   /** Microseconds of each of `count` round trips, one after the other. */
@@ -42,7 +48,7 @@ export class LeanClient {
       this.#send(frame);
     };
     this.#send(frame);
-    await promise;
+    await Promise.race([promise, this.#ended]);
     return samples;
   }
 
@@ -61,29 +67,29 @@ export class LeanClient {
     };
     const started = performance.now();
     // Corked as one write would be: a host with 64 requests does not make 64 system calls either.
-    this.#socket.cork();
+    this.#output.cork();
     for (; sent < Math.min(window, count); sent += 1) this.#send(frame);
-    this.#socket.uncork();
-    await promise;
+    this.#output.uncork();
+    await Promise.race([promise, this.#ended]);
     return (count / (performance.now() - started)) * 1000;
   }
 
   #send(frame: Buffer): void {
     const copy = Buffer.from(frame);
     copy.writeBigUInt64LE(this.#id++, 8);
-    this.#socket.write(copy);
+    this.#output.write(copy);
   }
 
   #count(chunk: Buffer): void {
     let data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    this.#socket.cork();
+    this.#output.cork();
     while (data.length >= HEADER) {
       const size = data.readUInt32LE(4);
       if (data.length < size) break;
       data = data.subarray(size);
       this.#onReply();
     }
-    this.#socket.uncork();
+    this.#output.uncork();
     this.#rest = data;
   }
 }

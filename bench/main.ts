@@ -14,8 +14,10 @@ import { measureStart } from './measures/start.ts';
 import { measureThroughput } from './measures/throughput.ts';
 import { type BenchOptions, HELP, parseOptions } from './options.ts';
 import { enterPrivateRun } from './private-run.ts';
+import { showing } from './progress.ts';
 import { type MeasureContext, OURS, type Subject } from './subject.ts';
 import { type Result, table } from './table.ts';
+import { measureInVm, VM_MEASURES } from './vm.ts';
 
 const MEASURES: Record<string, (context: MeasureContext) => Promise<Figure[]>> = {
   start: measureStart,
@@ -29,37 +31,6 @@ const MEASURES: Record<string, (context: MeasureContext) => Promise<Figure[]>> =
   memory: measureMemory,
 };
 
-/** One line that is written over on a terminal; elsewhere only the first of each measure. */
-function progressFor(measure: string, who: string): (text: string) => void {
-  if (process.stderr.isTTY) {
-    return (text) => process.stderr.write(`\r\x1b[K${measure} (${who}): ${text}`);
-  }
-  process.stderr.write(`${measure} (${who}) …\n`);
-  return () => {};
-}
-
-async function measure(
-  name: string,
-  subject: Subject,
-  base: Omit<MeasureContext, 'subject' | 'progress'>,
-  interruption: Interruption,
-): Promise<Figure[]> {
-  const body = MEASURES[name];
-  if (!body) throw new Error(`no measure ${name}`);
-  const show = progressFor(name, subject.name);
-  const progress = (text: string) => {
-    interruption.check();
-    show(text);
-  };
-  const figures = await body({ ...base, subject, progress }).catch((error: unknown) => {
-    // Whatever failed because its process was ended says less than why it was.
-    interruption.check();
-    throw error;
-  });
-  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
-  return figures;
-}
-
 async function measureAll(options: BenchOptions): Promise<Result[]> {
   const directory = mkdtempSync('/run/gcs-bench-');
   using interruption = new Interruption();
@@ -69,8 +40,14 @@ async function measureAll(options: BenchOptions): Promise<Result[]> {
     const peer = options.peer && { name: 'peer', command: options.peer };
     const results: Result[] = [];
     for (const name of options.only.length > 0 ? options.only : Object.keys(MEASURES)) {
-      const figures = await measure(name, OURS, base, interruption);
-      const others = peer ? await measure(name, peer, base, interruption) : [];
+      const measure = (subject: Subject): Promise<Figure[]> =>
+        showing(name, subject.name, interruption, (progress) => {
+          const body = MEASURES[name];
+          if (!body) throw new Error(`no measure ${name}`);
+          return body({ ...base, subject, progress });
+        });
+      const figures = await measure(OURS);
+      const others = peer ? await measure(peer) : [];
       for (const figure of figures) {
         const other = others.find((candidate) => candidate.name === figure.name);
         results.push({ figure, ...(other ? { peer: other } : {}) });
@@ -90,14 +67,17 @@ function disturbance(loadBefore: number): string | undefined {
 }
 
 async function main(): Promise<number> {
-  const options = parseOptions(process.argv.slice(2), Object.keys(MEASURES));
+  const options = parseOptions(process.argv.slice(2), {
+    machine: Object.keys(MEASURES),
+    vm: Object.keys(VM_MEASURES),
+  });
   if (options === 'help') {
     process.stdout.write(HELP);
     return 0;
   }
   enterPrivateRun();
   const [load = 0] = loadavg();
-  const results = await measureAll(options);
+  const results = await (options.vm ? measureInVm(options) : measureAll(options));
   const disturbed = disturbance(load);
   if (options.json) {
     const figures = results.map(({ figure, peer }) => ({ ...figure, ...(peer ? { peer } : {}) }));

@@ -3,6 +3,8 @@ import { parseArgs } from 'node:util';
 export interface BenchOptions {
   json: boolean;
   quick: boolean;
+  /** Measure a VM and the agent in it. */
+  vm: boolean;
   /** Names of measures; empty = all. */
   only: string[];
   /** Another agent's command line. */
@@ -15,8 +17,10 @@ Measures the agent on this machine, against raw runc, plain pipes and JavaScript
 
   --json            print the figures as JSON (progress goes to stderr)
   --quick           fewer rounds, about half a minute
+  --vm              boot the virtual machine and measure there instead: phases of its start, sizes,
+                    memory in the guest, RPC latency and streams across the vsock device
   --only NAME       one measure only, may be repeated: start, rpc, lifecycle, pipe, stdin, tty,
-                    crowd, exit, memory
+                    crowd, exit, memory; with --vm boot, memory, rpc, stdout, stdin, tty
   --peer COMMAND    measure another agent of the same protocol the same way and print the ratio;
                     {PATH} in COMMAND is the hybrid vsock's path, without it
                     "-transport hybrid:{PATH}" is added
@@ -33,27 +37,33 @@ function words(command: string): string[] {
 /** Throws TypeError for a wrong command line; 'help' when asked for. */
 export function parseOptions(
   args: readonly string[],
-  known: readonly string[],
+  known: { readonly machine: readonly string[]; readonly vm: readonly string[] },
 ): BenchOptions | 'help' {
   const { values } = parseArgs({
     args: [...args],
     options: {
       json: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
+      vm: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
       peer: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return 'help';
+  const names = values.vm ? known.vm : known.machine;
   for (const name of values.only) {
-    if (!known.includes(name)) {
-      throw new TypeError(`--only ${name}: not one of ${known.join(', ')}`);
+    if (!names.includes(name)) {
+      throw new TypeError(`--only ${name}: not one of ${names.join(', ')}`);
     }
+  }
+  if (values.vm && values.peer !== undefined) {
+    throw new TypeError('--peer: another agent is not in the image of --vm');
   }
   let peer = values.peer === undefined ? undefined : words(values.peer);
   if (peer && !peer.some((word) => word.includes('{PATH}'))) {
     peer = [...peer, '-transport', 'hybrid:{PATH}'];
   }
-  return { json: values.json, quick: values.quick, only: values.only, peer };
+  const { json, quick, vm, only } = values;
+  return { json, quick, vm, only, peer };
 }

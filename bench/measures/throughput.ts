@@ -14,10 +14,13 @@ import { freshId, type MeasureContext, startSubject } from '../subject.ts';
 const JS_RELAY = fileURLToPath(new URL('../peers/js-relay.ts', import.meta.url));
 const MiB = 2 ** 20;
 
+/** A host with its agent. */
+type Raw = Pick<RawAgent, 'host' | 'bridge'>;
+
 export type StreamKind = 'stdout' | 'stdin' | 'tty';
 
 /** How much is moved, and in what pieces. */
-interface Load {
+export interface Load {
   name: 'large' | 'small';
   bytes: number;
   chunk: number;
@@ -33,7 +36,7 @@ function loads(kind: StreamKind, quick: boolean): Load[] {
 }
 
 /** The program at the container's end of the stream. */
-function program(kind: StreamKind, { bytes, chunk }: Load): string[] {
+export function program(kind: StreamKind, { bytes, chunk }: Load): string[] {
   const dd =
     kind === 'stdin'
       ? `dd of=/dev/null bs=${chunk}`
@@ -48,9 +51,9 @@ function programsOf({ rootfs }: MeasureContext): NodeJS.ProcessEnv {
 }
 
 /** A container that sleeps, for the processes whose streams are measured. */
-async function withContainer(
-  raw: RawAgent,
-  context: MeasureContext,
+export async function withContainer(
+  raw: Raw,
+  context: Pick<MeasureContext, 'rootfs' | 'directory'>,
   body: (id: string) => Promise<void>,
 ): Promise<void> {
   const id = freshId();
@@ -68,11 +71,20 @@ async function withContainer(
   await deleteState(raw.bridge, id);
 }
 
-async function throughAgent(
-  raw: RawAgent,
+/** GiB/s of an exec in a container. */
+export function throughAgent(raw: Raw, id: string, kind: StreamKind, load: Load): Promise<number> {
+  const terminal = kind === 'tty';
+  const { process } = makeSpec({ args: program(kind, load), terminal });
+  return throughProcess(raw, id, kind, load, { OciProcess: process });
+}
+
+/** GiB/s of a process that is started with these parameters. */
+export async function throughProcess(
+  raw: Raw,
   id: string,
   kind: StreamKind,
   load: Load,
+  parameters: object,
 ): Promise<number> {
   const { bridge, host } = raw;
   const port = host.unusedPort();
@@ -81,15 +93,13 @@ async function throughAgent(
     kind === 'stdin'
       ? await StreamEnd.source(path, load.bytes, load.chunk)
       : await StreamEnd.sink(path, load.bytes);
-  const terminal = kind === 'tty';
-  const { process } = makeSpec({ args: program(kind, load), terminal });
   const reply = await bridge.call(RAW.executeProcess, {
     ContainerId: id,
     Settings: {
       ProcessParameters: JSON.stringify({
         CreateStdInPipe: kind === 'stdin',
         CreateStdOutPipe: kind !== 'stdin',
-        OciProcess: process,
+        ...parameters,
       }),
       VsockStdioRelaySettings: kind === 'stdin' ? { StdIn: port } : { StdOut: port },
     },

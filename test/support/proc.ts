@@ -121,15 +121,22 @@ export interface Memory {
   pss: number;
   /** Private_Clean + Private_Dirty. */
   private: number;
+  /** Of no file: what could not be read again from one. */
+  anonymous: number;
 }
 
-/** proc_pid_smaps_rollup of a process (proc(5)), in KiB. */
+/** Memory of a process of this machine. */
 export function memory(pid: number): Memory {
-  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  return memoryOf(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
+}
+
+/** What /proc/PID/smaps_rollup says (proc(5)). */
+export function memoryOf(text: string): Memory {
   const field = (name: string) => Number(text.match(new RegExp(`^${name}:\\s+(\\d+)`, 'm'))?.[1]);
   return {
     rss: field('Rss'),
     pss: field('Pss'),
     private: field('Private_Clean') + field('Private_Dirty'),
+    anonymous: field('Anonymous'),
   };
 }

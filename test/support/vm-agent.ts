@@ -97,7 +97,8 @@ export async function openVm(path: string, options: { negotiate?: boolean } = {}
   }
 }
 
-function shellOf({ host, bridge }: VmSession): GuestShell {
+/** Runs scripts in the VM over a session that is open. */
+export function shellOf({ host, bridge }: VmSession): GuestShell {
   return async (script) => {
     const process = await execInUvm(host, bridge, {
       CommandArgs: ['sh', '-c', script],
