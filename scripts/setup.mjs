@@ -5,6 +5,7 @@
 //   node scripts/setup.mjs start             … and run the demonstration
 //   node scripts/setup.mjs test [ARGUMENT…]  … and run vitest with these arguments
 //   node scripts/setup.mjs bench [ARGUMENT…] … and run the benchmark
+//   node scripts/setup.mjs vm-image [ARGUMENT…]  … and build the VM's image
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +19,7 @@ const ACTIONS = {
   start: ['scripts/demo.ts'],
   test: ['node_modules/vitest/vitest.mjs', 'run'],
   bench: ['bench/main.ts'],
+  'vm-image': ['vm-image/build.ts'],
 };
 
 const [action, ...args] = process.argv.slice(2);

@@ -1,6 +1,6 @@
 /**
- * Builds the virtual machine's kernel, initramfs and root image from Debian packages and what
- * `npm run build` made, into build/vm/ARCHITECTURE/.
+ * Builds the virtual machine's kernel, initramfs and root image from Debian packages, native/init and
+ * what `npm run build` made, into build/vm/ARCHITECTURE/.
  *
  *   node vm-image/build.ts [--arch amd64|arm64] [--update] [--force]
  *
@@ -19,6 +19,7 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { buildInit } from '../scripts/build-init.ts';
 import { ARCHITECTURES, type Architecture, ownArchitecture } from './architectures.ts';
 import { KERNEL_METAPACKAGE, LIBRARY_PACKAGES, MODULES, PROGRAMS } from './contents.ts';
 import { DebianArchive, type DebianPackage } from './debian.ts';
@@ -69,6 +70,7 @@ async function main(): Promise<void> {
   const cache = join(ROOT, 'build/vm/cache', architecture.name);
   const archive = new DebianArchive(cache, architecture);
   const node = await nodeBinary(ROOT, cache, architecture);
+  buildInit(architecture.node, (line) => progress.note(line));
   const inputs = findInputs(ROOT, architecture, node.path);
   const names = [...Object.keys(PROGRAMS), ...LIBRARY_PACKAGES];
   const pinned = values.update ? undefined : usable(archive.pinned(), names);
@@ -133,6 +135,9 @@ async function build(job: Build): Promise<void> {
   });
   await progress.step('initramfs-full.img', async () => {
     root.link('/init', 'sbin/init');
+    // Nothing has loaded the modules of buses and disks before.
+    const all = [...MODULES.storage, ...MODULES.devices];
+    moduleList(root, modules, modules.closure(all, ARCHITECTURE_MODULES));
     await packInitramfs(root.root, join(output, 'initramfs-full.img.new'), 9);
     replace(output, 'initramfs-full.img');
   });

@@ -1,10 +1,15 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { execa } from 'execa';
+import { ExecaError, execa } from 'execa';
 import type { Architecture } from './architectures.ts';
 
 const RELEASE = 'bookworm';
+/** Where the archive is fetched from. */
+function mirror(): string {
+  return process.env.GCS_DEBIAN_MIRROR ?? 'http://deb.debian.org';
+}
+
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /** One package as it was fetched. */
@@ -49,7 +54,7 @@ export class DebianArchive {
     }
     mkdirSync(this.#directory, { recursive: true });
     this.#prepare();
-    await this.#apt('apt-get', ['update', '-q']);
+    await this.#update();
     const kernel = await this.#dependency(metapackage);
     const uris = await this.#apt('apt-get', ['download', '--print-uris', kernel, ...names]);
     const packages = uris.split('\n').filter(Boolean).map(parseUri);
@@ -71,6 +76,21 @@ export class DebianArchive {
     await execa('dpkg-deb', ['--extract', this.path(entry), temporary]);
     renameSync(temporary, target);
     return target;
+  }
+
+  /** apt itself takes lists it could not fetch for a warning, and then finds no package. */
+  async #update(): Promise<void> {
+    try {
+      await this.#apt('apt-get', ['update', '-q', '-o', 'APT::Update::Error-Mode=any']);
+    } catch (error) {
+      const said = error instanceof ExecaError ? String(error.stderr) : String(error);
+      const reasons = said.split('\n').filter((line) => /^[EW]: /.test(line));
+      throw new Error(
+        `Debian's package lists cannot be fetched from ${mirror()}. Is there a network? ` +
+          `GCS_DEBIAN_MIRROR=http://… takes another mirror. apt-get says:\n${reasons.join('\n')}`,
+        { cause: error },
+      );
+    }
   }
 
   #verify(entry: DebianPackage): void {
@@ -99,12 +119,11 @@ export class DebianArchive {
       mkdirSync(join(this.#directory, 'apt', name), { recursive: true });
     }
     writeFileSync(join(this.#directory, 'apt/status'), '');
-    const mirror = process.env.GCS_DEBIAN_MIRROR ?? 'http://deb.debian.org';
     const options = `[arch=${this.#architecture.name} signed-by=${KEYRING}]`;
     const sources = [
-      `deb ${options} ${mirror}/debian ${RELEASE} main`,
-      `deb ${options} ${mirror}/debian ${RELEASE}-updates main`,
-      `deb ${options} ${mirror}/debian-security ${RELEASE}-security main`,
+      `deb ${options} ${mirror()}/debian ${RELEASE} main`,
+      `deb ${options} ${mirror()}/debian ${RELEASE}-updates main`,
+      `deb ${options} ${mirror()}/debian-security ${RELEASE}-security main`,
     ];
     writeFileSync(join(this.#directory, 'apt/sources.list'), `${sources.join('\n')}\n`);
   }

@@ -10,6 +10,10 @@ export class Progress {
     return result;
   }
 
+  note(text: string): void {
+    process.stderr.write(`vm-image: ${text}\n`);
+  }
+
   finish(text: string): void {
     process.stderr.write(`vm-image: ${text} (${seconds(this.#started)})\n`);
   }

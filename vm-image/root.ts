@@ -152,8 +152,12 @@ export function placeModules(
   tree.file(`${base}/modules.alias`, modulesAlias(chosen));
 }
 
-/** What init loads: /etc/gcs/modules, one path a line, in the order to load. */
+/** Modules for the devices of one hypervisor, which find none elsewhere. */
+const ONE_HYPERVISOR = /^(hv|pci_hyperv)_?/;
+
+/** What init loads: /etc/gcs/modules, one path a line, in the order to load; "-": may find no device. */
 export function moduleList(tree: Tree, modules: ModuleTree, chosen: readonly KernelModule[]): void {
-  const base = `/lib/modules/${modules.version}`;
-  tree.file('/etc/gcs/modules', chosen.map((each) => `${base}/${each.path}\n`).join(''));
+  const line = ({ name, path }: KernelModule): string =>
+    `${ONE_HYPERVISOR.test(name) ? '-' : ''}/lib/modules/${modules.version}/${path}\n`;
+  tree.file('/etc/gcs/modules', chosen.map(line).join(''));
 }
