@@ -1,5 +1,6 @@
 // Kernel modules: /etc/gcs/modules names one file a line, in load order, each with its parameters
-// after a space. '#' starts a comment.
+// after a space. '#' starts a comment. A '-' in front, as systemd has it: the machine may lack what the
+// module is for, and that is no news.
 #include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -16,7 +17,7 @@ static bool ends_with(const char *text, const char *end) {
   return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
-static void load(const char *path, const char *parameters) {
+static void load(const char *path, const char *parameters, bool optional) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     log_failure("module %s", path);
@@ -24,9 +25,10 @@ static void load(const char *path, const char *parameters) {
   }
   bool compressed = ends_with(path, ".xz") || ends_with(path, ".zst") || ends_with(path, ".gz");
   int flags = compressed ? MODULE_INIT_COMPRESSED_FILE : 0;
-  // EEXIST: loaded by the stage before, or part of the kernel.
-  if (syscall(SYS_finit_module, fd, parameters, flags) < 0 && errno != EEXIST)
-    log_failure("module %s", path);
+  bool loaded = syscall(SYS_finit_module, fd, parameters, flags) == 0;
+  // EEXIST: loaded by the stage before, or part of the kernel. ENOENT: what it builds on is not loaded.
+  bool news = errno != EEXIST && !(optional && (errno == ENODEV || errno == ENOENT));
+  if (!loaded && news) log_failure("module %s", path);
   close(fd);
 }
 
@@ -45,6 +47,7 @@ void modules_load(void) {
     if (*line == '\0' || *line == '#') continue;
     char *parameters = line + strcspn(line, " \t");
     if (*parameters != '\0') *parameters++ = '\0';
-    load(line, parameters);
+    bool optional = *line == '-';
+    load(line + optional, parameters, optional);
   }
 }

@@ -147,7 +147,7 @@ describe('a step that fails is named and the boot goes on', () => {
       agent: ready,
       files: {
         '/etc/gcs/modules':
-          '# boot modules\n/lib/none.ko\n\n/lib/text.ko debug=1\n/lib/last.ko.xz\n',
+          '# boot modules\n/lib/none.ko\n\n/lib/text.ko debug=1\n/lib/last.ko.xz\n-/lib/gone.ko\n',
         '/lib/text.ko': 'no module',
       },
     });
@@ -157,6 +157,8 @@ describe('a step that fails is named and the boot goes on', () => {
       // Loading needs a right that the lab does not have, and a kernel that loads modules.
       expect.stringMatching(/^module \/lib\/text.ko: (Operation not perm|Function not impl)/),
       'module /lib/last.ko.xz: No such file or directory (errno 2)',
+      // That it may find no device is no excuse for a file that is not there.
+      'module /lib/gone.ko: No such file or directory (errno 2)',
     ]);
   });
 
