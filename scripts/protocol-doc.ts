@@ -7,7 +7,12 @@ import { Hresult } from '../src/bridge/hresult.ts';
 import { bridgeLimits } from '../src/bridge/limits.ts';
 import { replyBase, requestBase } from '../src/bridge/messages/common.ts';
 import { networkAdapter } from '../src/bridge/messages/network.ts';
-import { containerConstraints, resourceTypes } from '../src/bridge/messages/settings.ts';
+import {
+  containerConstraints,
+  resourceTypes,
+  securityPolicy,
+  securityPolicyFragment,
+} from '../src/bridge/messages/settings.ts';
 import { storageSettings } from '../src/bridge/messages/storage.ts';
 import type { FieldShape, Shape } from '../src/schema/schema.ts';
 
@@ -152,6 +157,8 @@ export function protocolDocument(): string {
     '## Settings of ModifySettings\n',
     `ResourceTypes: ${resourceTypes.map((name) => `\`${name}\``).join(', ')}.\n`,
     table('`ContainerConstraints`', containerConstraints.shape),
+    table('`SecurityPolicy`', securityPolicy.shape),
+    table('`SecurityPolicyFragment`', securityPolicyFragment.shape),
     table('`Network`', networkAdapter.shape),
     ...Object.entries(storageSettings).map(([name, { shape }]) => table(`\`${name}\``, shape)),
   ].join('\n');

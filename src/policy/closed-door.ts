@@ -37,6 +37,10 @@ export function closedDoor(uvm: UvmOperations): UvmOperations {
       unplugDisk: denied('removing a disk'),
       awaitPciDevice: denied('waiting for a device'),
     },
+    securityPolicy: {
+      set: denied('setting a security policy'),
+      addFragment: denied('adding to the security policy'),
+    },
     describe: () => ['policy: deny'],
     onContainerExit: (receiver) => uvm.onContainerExit(receiver),
   };

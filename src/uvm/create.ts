@@ -5,6 +5,7 @@ import { parseContainerId } from '../runtime/container-id.ts';
 import type { ContainerId, CriuOptions, Runtime, RuntimeContainer } from '../runtime/runtime.ts';
 import { bundleAdditions, type WrittenBundle, writeBundle } from '../spec/bundle.ts';
 import { type ContainerPlan, type PlannedFile, planContainer } from '../spec/plan.ts';
+import type { PolicyDocument } from '../spec/security-context.ts';
 import { parseSpec } from '../spec/validate.ts';
 import type { ContainerRecord, Journal } from '../state/journal.ts';
 import type { ConnectionSet } from '../stdio/connection-set.ts';
@@ -32,6 +33,8 @@ export interface CreateContext {
   logger: Logger;
   onExit: (exit: ContainerExit) => void;
   lifecycle: Lifecycle;
+  /** Offered to the container. */
+  policyDocuments: readonly PolicyDocument[];
   /** What else becomes of init's output. */
   output?: OutputSettings;
   journal: Journal;
@@ -64,6 +67,7 @@ export async function createContainer(
     hostname: hostname(),
     ...(network === undefined ? {} : { dns: network.dns }),
     pod: (sandboxId) => context.pods.find(sandboxId),
+    policyDocuments: context.policyDocuments,
     warn: (message) => logger.warning(message),
   });
   // Those of a sandbox are its pod's, in a directory that is still to be made.

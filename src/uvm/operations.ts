@@ -65,6 +65,22 @@ export interface NetworkOperations {
   remove(adapter: Pick<AdapterSettings, 'NamespaceID' | 'ID'>): Promise<void>;
 }
 
+/** As hosts send it; all but the first are base64. */
+export interface SecurityPolicySettings {
+  readonly EnforcerType: string;
+  readonly EncodedSecurityPolicy: string;
+  readonly EncodedUVMReference: string;
+  readonly EncodedUVMHashEnvelopeReference: string;
+}
+
+/** What containers may do. */
+export interface SecurityPolicyOperations {
+  /** Once. 'not-supported' for one that forbids anything. */
+  set(settings: SecurityPolicySettings): Promise<void>;
+  /** Base64. */
+  addFragment(fragment: string): Promise<void>;
+}
+
 /** All the host can ask of the VM: what the bridge calls and src/uvm implements. Every rejection is an AgentError. */
 export interface UvmOperations {
   createContainer(request: CreateContainerRequest): Promise<void>;
@@ -93,6 +109,7 @@ export interface UvmOperations {
   refreshPodsLimit(): Promise<void>;
   readonly resources: ResourceOperations;
   readonly network: NetworkOperations;
+  readonly securityPolicy: SecurityPolicyOperations;
   /** Text sections for DumpStacks: containers, processes, streams. Most important first; the caller cuts. */
   describe(): string[];
   /** Registers the one receiver of exit events. Events that came before are delivered at once. */

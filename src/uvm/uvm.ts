@@ -34,6 +34,7 @@ import type {
 import { Pods } from './pod.ts';
 import type { Power } from './power.ts';
 import { oneRuntime, type RuntimeCatalogue } from './runtime-catalogue.ts';
+import { SecurityPolicy } from './security-policy.ts';
 import { containerStatistics } from './statistics.ts';
 import { StreamFactory } from './streams.ts';
 import { UvmProcesses } from './uvm-processes.ts';
@@ -82,6 +83,7 @@ export class Uvm implements UvmOperations {
   #management: Promise<Management> | undefined;
   readonly resources: LazyResources;
   readonly network: Namespaces;
+  readonly securityPolicy = new SecurityPolicy();
 
   constructor(dependencies: UvmDependencies) {
     this.#dependencies = dependencies;
@@ -164,6 +166,7 @@ export class Uvm implements UvmOperations {
         logger,
         onExit: (exit) => this.#exits.emit(exit),
         lifecycle: this.#lifecycle,
+        policyDocuments: this.securityPolicy.documents,
         journal: this.#journal,
         end: this.#end.signal,
       });

@@ -474,14 +474,22 @@ describe('ModifySettings', () => {
     expect(textOf(reply)).toBe('the ResourceType "CombinedLayers" is not supported for containers');
   });
 
-  test('a ResourceType this agent does not serve', async () => {
-    const { reply, calls } = await ask(
+  test('a security policy and a fragment of one, whatever the request is called', async () => {
+    const Settings = { EnforcerType: 'rego', EncodedSecurityPolicy: 'e30=' };
+    const set = await ask(
       RAW.modifySettings,
-      modify(NULL_CONTAINER, { ResourceType: 'SecurityPolicyFragment', RequestType: 'Add' }),
+      modify(NULL_CONTAINER, { ResourceType: 'SecurityPolicy', RequestType: 'Update', Settings }),
     );
-    expect(hresult(reply)).toBe('0x80004001');
-    expect(textOf(reply)).toContain('the ResourceType "SecurityPolicyFragment" is not supported');
-    expect(calls).toEqual([]);
+    expect(hresult(set.reply)).toBe('0x0');
+    expect(set.calls).toEqual([
+      [
+        'securityPolicy.set',
+        { ...Settings, EncodedUVMReference: '', EncodedUVMHashEnvelopeReference: '' },
+      ],
+    ]);
+    const fragment = { ResourceType: 'SecurityPolicyFragment', Settings: { Fragment: 'e30=' } };
+    const added = await ask(RAW.modifySettings, modify(NULL_CONTAINER, fragment));
+    expect(added.calls).toEqual([['securityPolicy.addFragment', 'e30=']]);
   });
 
   test.each([

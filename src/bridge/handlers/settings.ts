@@ -1,14 +1,15 @@
-import { AgentError } from '../../errors.ts';
 import { Hresult, UnintelligibleError } from '../hresult.ts';
 import {
   containerConstraints,
   ignoredSettings,
   type ResourceType,
   resourceTypes,
+  securityPolicy,
+  securityPolicyFragment,
 } from '../messages/settings.ts';
-import { containerOf, type Handler, type HandlerDependencies, targetOf } from './handler.ts';
+import { containerOf, type Handler, type HandlerDependencies } from './handler.ts';
 import { network } from './network-settings.ts';
-import { type AnyResource, resource, unsupported } from './resource.ts';
+import { type AnyResource, resource } from './resource.ts';
 import { storageResources } from './storage-settings.ts';
 
 const constraints = resource({
@@ -28,24 +29,27 @@ const podsLimit = resource({
   apply: async (_change, { uvm }) => await uvm.refreshPodsLimit(),
 });
 
-/** A ResourceType of the protocol that this agent does not serve. */
-const unserved: AnyResource = ({ containerId }, _dependencies, resourceType) => {
-  if (targetOf(containerId) !== null) {
-    throw unsupported(`the ResourceType "${resourceType}" is not supported for containers`);
-  }
-  throw new AgentError('not-supported', `the ResourceType "${resourceType}" is not supported`, {
-    operation: 'modify',
-    field: 'Request.ResourceType',
-  });
-};
+const policy = resource({
+  settings: securityPolicy,
+  requests: 'any',
+  ofContainers: false,
+  apply: async ({ settings }, { uvm }) => await uvm.securityPolicy.set(settings),
+});
+
+const policyFragment = resource({
+  settings: securityPolicyFragment,
+  requests: 'any',
+  ofContainers: false,
+  apply: async ({ settings }, { uvm }) => await uvm.securityPolicy.addFragment(settings.Fragment),
+});
 
 /** What serves each ResourceType; one that is missing does not compile. */
 const resources: { readonly [R in ResourceType]: AnyResource } = {
   ContainerConstraints: constraints,
   ...storageResources,
   Network: network,
-  SecurityPolicy: unserved,
-  SecurityPolicyFragment: unserved,
+  SecurityPolicy: policy,
+  SecurityPolicyFragment: policyFragment,
   PodCgroupMemoryLimit: podsLimit,
 };
 

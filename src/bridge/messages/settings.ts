@@ -34,5 +34,19 @@ export const containerConstraints = object({
   Linux: required(ociLinuxResources),
 });
 
+export const securityPolicy = object({
+  EnforcerType: omitZero(doc('Ignored: nothing is enforced', string)),
+  EncodedSecurityPolicy: omitZero(
+    doc('Base64; empty, or `{"allow_all":true}`: no other is taken, and that once', string),
+  ),
+  EncodedUVMReference: omitZero(doc('Base64; a file for containers', string)),
+  EncodedUVMHashEnvelopeReference: omitZero(doc('Base64; a file for containers', string)),
+});
+
+export const securityPolicyFragment = object({
+  Fragment: omitZero(doc('Base64; adds to what is allowed, which is all', string)),
+  MediaType: omitZero(doc('Ignored', string)),
+});
+
 /** Of a ResourceType that has none. */
 export const ignoredSettings = object({});

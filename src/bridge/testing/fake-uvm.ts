@@ -42,6 +42,10 @@ export class FakeUvm {
         unplugDisk: record('resources.unplugDisk', undefined),
         awaitPciDevice: record('resources.awaitPciDevice', undefined),
       },
+      securityPolicy: {
+        set: record('securityPolicy.set', undefined),
+        addFragment: record('securityPolicy.addFragment', undefined),
+      },
       describe: () => ['containers\n  none'],
       onContainerExit: (receiver) => {
         this.#receiver = receiver;
