@@ -40,9 +40,9 @@ class Parts {
   /** Throws OsError (EMFILE). */
   complete({ keeper, master }: TtyRelayOptions): void {
     for (const name of ['stdin', 'stdout'] as const) {
-      if (keeper === undefined || this.through[name] !== null) continue;
-      if (name === 'stdout' || this.stdin !== null)
-        this.through[name] = keeper.keepPipe(name, pipe());
+      if (this.through[name] !== null || (name === 'stdin' && this.stdin === null)) continue;
+      const ends = pipe();
+      this.through[name] = keeper?.keepPipe(name, ends) ?? ends;
     }
     if (this.stdin !== null) this.inputMaster = master.dup();
   }
