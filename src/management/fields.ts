@@ -187,6 +187,12 @@ export const createFields = {
   log: optional(doc('writes a log in the format of the CRI', logPlan)),
   stopSignal: optional(doc('of container.stop; default SIGTERM', signal)),
   annotations: optional(map(string)),
+  verbatim: optional(
+    doc(
+      'the runtime gets the spec with nothing added: no cgroup below /pods, no network files; for callers that are container engines',
+      boolean,
+    ),
+  ),
 };
 
 /** How CRIU is to treat what it cannot always save. */

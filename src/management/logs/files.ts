@@ -1,0 +1,105 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path/posix';
+import { hasCode } from '../../os/errors.ts';
+import { ManagementError } from '../errors.ts';
+
+/**
+ * A log and what was rotated of it: `path`, `path.1` (the youngest), `path.2` … It is rotated while it
+ * is read, and a rotation moves every file to a higher number. So a file is known by its inode, and
+ * its neighbour is right if the file itself has not moved while that was opened.
+ */
+
+/** Undefined when there is no such file. ManagementError for anything but a regular file. */
+export async function openLogFile(path: string): Promise<FileHandle | undefined> {
+  let file: FileHandle;
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw new ManagementError('not-supported', `${path} is no regular file`);
+}
+
+/** All of a log, oldest first, open; empty when there is none. */
+export async function openLogFiles(path: string): Promise<FileHandle[]> {
+  const files: FileHandle[] = [];
+  try {
+    let file = await openLogFile(path);
+    while (file !== undefined) {
+      files.unshift(file);
+      file = await neighbourOf(path, file, 'older');
+    }
+    return files;
+  } catch (error) {
+    for (const file of files) await file.close();
+    throw error;
+  }
+}
+
+/**
+ * The file that follows one that is no longer `path`; undefined while that still is, and while
+ * there is no other yet (somebody has moved it away and not asked for a new one).
+ */
+export async function nextLogFile(
+  path: string,
+  current: FileHandle,
+): Promise<FileHandle | undefined> {
+  return neighbourOf(path, current, 'younger');
+}
+
+async function neighbourOf(
+  path: string,
+  file: FileHandle,
+  which: 'older' | 'younger',
+): Promise<FileHandle | undefined> {
+  const { ino } = await file.stat();
+  for (;;) {
+    const youngest = await inodeOf(path);
+    const place = await placeOf(path, ino);
+    if (place === undefined) {
+      // Moved elsewhere, or removed because it was the oldest; unless it was moved meanwhile.
+      if ((await inodeOf(path)) !== youngest) continue;
+      return which === 'older' ? undefined : openLogFile(path);
+    }
+    const name = place[which];
+    const neighbour = name === undefined ? undefined : await openLogFile(name);
+    if ((await inodeOf(place.own)) === ino) return neighbour;
+    await neighbour?.close();
+  }
+}
+
+/** The name of a file of the log, and those of its neighbours. */
+async function placeOf(
+  path: string,
+  ino: number,
+): Promise<{ own: string; older: string | undefined; younger: string | undefined } | undefined> {
+  const names = await namesOf(path);
+  for (const [index, own] of names.entries()) {
+    if ((await inodeOf(own)) !== ino) continue;
+    return { own, older: names[index + 1], younger: names[index - 1] };
+  }
+  return undefined;
+}
+
+/** Youngest first. */
+async function namesOf(path: string): Promise<string[]> {
+  const prefix = `${basename(path)}.`;
+  const numbers = (await readdir(dirname(path)))
+    .filter((name) => name.startsWith(prefix) && /^[1-9]\d{0,4}$/.test(name.slice(prefix.length)))
+    .map((name) => Number(name.slice(prefix.length)))
+    .sort((a, b) => a - b);
+  return [path, ...numbers.map((number) => `${path}.${number}`)];
+}
+
+async function inodeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).ino;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
