@@ -44,6 +44,8 @@ export interface UvmDependencies {
   runtime: Runtime;
   /** Also other ones, for those who can choose. Default: that one alone. */
   runtimes?: RuntimeCatalogue;
+  /** Directory for bundles that nobody names a place for; default /run/gcs/b. */
+  bundles?: string;
   transport: Transport;
   reaper: Reaper;
   logger: Logger;
@@ -266,6 +268,7 @@ export class Uvm implements UvmOperations {
   async #loadManagement(): Promise<Management> {
     const { Management } = await import('./management/management.ts');
     const { runtime, runtimes = oneRuntime(runtime), reaper, logger } = this.#dependencies;
+    const { bundles = '/run/gcs/b' } = this.#dependencies;
     return new Management({
       containers: this.#containers,
       creating: () => this.#creating.keys(),
@@ -273,6 +276,7 @@ export class Uvm implements UvmOperations {
       create: (request, choices) => this.#create(request, choices),
       delete: (id, options) => this.deleteContainer(id, options),
       runtimes,
+      bundles,
       lifecycle: this.#lifecycle,
       end: this.#end.signal,
       reaper,

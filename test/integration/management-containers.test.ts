@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { AgentErrorCode } from '../../src/errors.ts';
 import type { LifecycleEvent } from '../../src/uvm/management.ts';
+import { makeRootfs } from '../support/rootfs.ts';
 import { connection, readToEnd, readUntil, streams, useVmLab } from '../support/vm-lab.ts';
 
 const suite = useVmLab();
@@ -80,7 +81,7 @@ test('inspect has the spec, the mounts, the cgroup and the processes', async () 
   const inspected = await management.inspect('c');
   expect(inspected.spec.process?.args).toEqual(['sh', '-c', 'sleep 1000']);
   expect(inspected.mounts.map(({ destination }) => destination)).toContain('/proc');
-  expect(inspected.cgroup?.controllers.memory ?? inspected.cgroup?.unified).toMatch(/gcs-test-/);
+  expect(inspected.cgroup?.controllers.memory ?? inspected.cgroup?.unified).toMatch(/\/pods\/c$/);
   expect(inspected.processes.map(({ processId, status }) => [processId, status])).toEqual([
     ['init', 'running'],
     ['side', 'running'],
@@ -93,12 +94,10 @@ test('inspect has the spec, the mounts, the cgroup and the processes', async () 
 });
 
 test('a bundle that is there is used as it is: its spec, its relative root, its place in the state', async () => {
-  const { management, directory, rootfs } = suite.lab;
+  const { management, directory } = suite.lab;
   const bundle = join(directory, 'theirs');
-  const spec = suite.lab.spec({ args: 'cat /etc/hostname; exit 3', rootPath: rootfs });
-  const { mkdirSync, symlinkSync } = await import('node:fs');
-  mkdirSync(bundle);
-  symlinkSync(rootfs, join(bundle, 'rootfs'));
+  const spec = suite.lab.spec({ args: 'exit 3' });
+  makeRootfs(join(bundle, 'rootfs'));
   const text = JSON.stringify({ ...spec, root: { path: 'rootfs' } });
   writeFileSync(join(bundle, 'config.json'), text);
   const created = await management.create({ id: 'c', bundle, annotations: { more: 'yes' } });
@@ -168,7 +167,7 @@ test('a paused container stands still, can be looked at, and runs on', async () 
   const { management } = suite.lab;
   const seen = events();
   const { connections, clients } = streams('stdout');
-  await suite.lab.run('c', { args: 'echo up; read x; exit 0', terminal: false }, connections);
+  await suite.lab.run('c', { args: 'echo up; exec sleep 1000' }, connections);
   await readUntil(clients.stdout, 'up');
   await refusal('container-not-paused', management.resume('c'));
   expect(await management.pause('c')).toMatchObject({ status: 'paused' });
@@ -187,6 +186,7 @@ test('a paused container stands still, can be looked at, and runs on', async () 
   expect((await management.execSync('c', { args: ['echo', 'again'] })).exitCode).toBe(0);
   expect(seen.map(({ kind }) => kind)).toEqual(['create', 'start', 'pause', 'resume']);
   await management.delete('c', { force: true });
+  clients.stdout?.destroy();
 });
 
 test('a SIGKILL ends a paused container, whichever way it comes', async () => {

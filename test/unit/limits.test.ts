@@ -2,19 +2,22 @@ import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { bridgeLimits } from '../../src/bridge/limits.ts';
 import { networkLimits } from '../../src/network/limits.ts';
-import { defaultDrainPolicy, streamPipeBytes } from '../../src/stdio/limits.ts';
+import { defaultCriLogLimits, defaultDrainPolicy, streamPipeBytes } from '../../src/stdio/limits.ts';
 import { storageLimits } from '../../src/storage/limits.ts';
 import { uvmLimits } from '../../src/uvm/limits.ts';
+import { operationLimits } from '../../src/uvm/management/limits.ts';
 import { deviceLimits } from '../../src/vsock/emulator/device/limits.ts';
 
 const text = readFileSync(new URL('../../LIMITS.md', import.meta.url), 'utf8');
 const inSources = {
   ...bridgeLimits,
   ...uvmLimits,
+  ...operationLimits,
   ...networkLimits,
   ...storageLimits,
   ...deviceLimits,
   ...defaultDrainPolicy,
+  ...defaultCriLogLimits,
   streamPipeBytes,
 };
 

@@ -42,8 +42,10 @@ export class AttachHub {
       stderr: theirs.stderr ?? null,
     });
     this.#stdin = ours.stdin;
-    // The process has ended, or reads no more: nothing of it is the hub's fault.
-    ours.stdin?.on('error', () => {}).resume();
+    // Its other end closes when the process has ended; an error means the same.
+    const { stdin } = ours;
+    stdin?.on('error', () => {}).on('end', () => stdin.destroy());
+    stdin?.resume();
     for (const name of ['stdout', 'stderr'] as const) {
       const stream = ours[name];
       if (stream === undefined) this.#ended.add(name);

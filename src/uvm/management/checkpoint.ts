@@ -40,7 +40,7 @@ export async function restoreContainer(
   const directory = checkHostDirectory(request.directory, 'directory');
   const { runtime, warning } = chooseRuntime(vm.runtimes, request);
   if (warning !== undefined) vm.logger.warning(warning, { containerId: request.id });
-  return await vm.create(planCreate(request), {
+  return await vm.create(planCreate(request, vm.bundles), {
     runtime,
     restore: { checkpoint: { ...request, directory }, connections },
     ...(signal === undefined ? {} : { signal: AbortSignal.any([vm.end, signal]) }),

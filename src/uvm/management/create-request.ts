@@ -3,30 +3,49 @@ import { join } from 'node:path';
 import { isAbsolute } from 'node:path/posix';
 import { AgentError } from '../../errors.ts';
 import { parseJson } from '../../json.ts';
+import { parseContainerId } from '../../runtime/container-id.ts';
 import type { OciSpec } from '../../spec/oci.ts';
 import { checkHostDirectory } from '../host-directory.ts';
 import type { CreateRequest } from '../management-types.ts';
 import type { CreateContainerRequest } from '../operations.ts';
 import { checkSignal, invalid } from './check.ts';
 
-/** Where the agent places bundles of its own; all below /run/gcs is its to remove. */
-const ownBundles = '/run/gcs/b';
-
 /** Annotation an image's stop signal goes by (OCI image specification, conversion.md). */
 const stopSignalAnnotation = 'org.opencontainers.image.stopSignal';
 
-/** A create as the VM takes it: the spec from wherever it is, changed as the request wants. */
-export function planCreate(request: CreateRequest): CreateContainerRequest {
-  const { id } = request;
+/**
+ * A create as the VM takes it: the spec from wherever it is, changed as the request wants.
+ *
+ * @param bundles directory for a bundle of the agent's own
+ */
+export function planCreate(request: CreateRequest, bundles: string): CreateContainerRequest {
+  const id = parseId(request.id);
   const given =
     request.bundle === undefined ? undefined : checkHostDirectory(request.bundle, 'bundle');
+  const verbatim = request.verbatim === undefined ? {} : { verbatim: request.verbatim };
   if (request.spec !== undefined) {
     const spec = changed(request.spec, request, given);
-    return { id, bundle: given ?? join(ownBundles, id), spec };
+    return { id, bundle: given ?? join(bundles, id), spec, ...verbatim };
   }
   if (given === undefined) throw invalid('spec', 'neither a spec nor a bundle that has one');
   // A bundle that is somebody's stays as it is: the agent writes what it changes to one of its own.
-  return { id, bundle: join(ownBundles, id), spec: changed(readSpec(given), request, given) };
+  const spec = changed(readSpec(given), request, given);
+  return {
+    id,
+    bundle: join(bundles, id),
+    spec: request.verbatim ? withMountsFrom(given, spec) : spec,
+    ...verbatim,
+  };
+}
+
+/** Before it becomes part of a path. */
+function parseId(id: string): string {
+  try {
+    return parseContainerId(id);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    throw new AgentError('invalid-container-id', text, { field: 'id', cause: error });
+  }
 }
 
 function readSpec(bundle: string): OciSpec {
@@ -61,6 +80,18 @@ function changed(spec: OciSpec, request: CreateRequest, bundle: string | undefin
     ...(terminal === undefined ? {} : { process: { ...spec.process, terminal } }),
     ...(Object.keys(added).length === 0 ? {} : { annotations: { ...spec.annotations, ...added } }),
   };
+}
+
+/** Sources of bind mounts count from the bundle (config.md, mounts), and the agent's is elsewhere. */
+function withMountsFrom(bundle: string, spec: OciSpec): OciSpec {
+  if (spec.mounts === undefined) return spec;
+  const mounts = spec.mounts.map((mount) => {
+    const { source, options = [] } = mount;
+    const binds = mount.type === 'bind' || options.includes('bind') || options.includes('rbind');
+    if (!binds || source === undefined || isAbsolute(source)) return mount;
+    return { ...mount, source: join(bundle, source) };
+  });
+  return { ...spec, mounts };
 }
 
 /** Absolute: the agent's bundle is elsewhere. */

@@ -60,6 +60,8 @@ export interface ManagedVm {
   create(request: CreateContainerRequest, choices: CreateChoices): Promise<Container>;
   delete(id: string, options: { force?: boolean }): Promise<void>;
   readonly runtimes: RuntimeCatalogue;
+  /** Directory for bundles of its own. */
+  readonly bundles: string;
   readonly lifecycle: Lifecycle;
   /** Aborted when the agent ends. */
   readonly end: AbortSignal;
@@ -98,7 +100,7 @@ export class Management implements ManagementOperations {
   async create(request: CreateRequest, options: Cancellable = {}): Promise<ContainerState> {
     const { runtime, warning } = chooseRuntime(this.#vm.runtimes, request);
     if (warning !== undefined) this.#vm.logger.warning(warning, { containerId: request.id });
-    const plan = planCreate(request);
+    const plan = planCreate(request, this.#vm.bundles);
     const container = await this.#vm.create(plan, {
       runtime,
       ...(options.signal === undefined
