@@ -11,7 +11,7 @@ import { makeCodeCache } from './code-cache.ts';
 const OUT = join(ROOT, 'build');
 
 interface Program {
-  name: 'gcs' | 'gcsctl';
+  name: 'gcs' | 'gcsctl' | 'gcs-oci';
   entry: string;
   /** Packages that may only be reached through import(): evaluating them costs more than the whole start. */
   lazy: readonly string[];
@@ -24,6 +24,7 @@ const PROGRAMS: readonly Program[] = [
     lazy: ['execa', 'protobufjs', 'vscode-jsonrpc', '@bufbuild/protobuf'],
   },
   { name: 'gcsctl', entry: 'src/cli/gcsctl.ts', lazy: ['protobufjs', 'vscode-jsonrpc'] },
+  { name: 'gcs-oci', entry: 'src/oci/gcs-oci.ts', lazy: ['protobufjs'] },
 ];
 
 /** The shortest chain of static imports from `entry` to a package, undefined when there is none. */

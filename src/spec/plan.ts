@@ -40,6 +40,8 @@ import { resolveUser } from './user.ts';
 
 /** What the edits need to know of the world around the spec. */
 export interface PlanContext {
+  /** Nothing is added to the spec and nothing taken from it. */
+  readonly verbatim?: boolean | undefined;
   /** The container's id, already checked. */
   readonly id: string;
   /** Its bundle directory, absolute. */
@@ -89,6 +91,7 @@ export interface ContainerPlan {
  * 'invalid-argument' names the field; 'not-supported' for what this agent cannot give.
  */
 export async function planContainer(spec: OciSpec, context: PlanContext): Promise<ContainerPlan> {
+  if (context.verbatim) return verbatimPlan(absoluteRoot(spec, context.bundle));
   const kind = parseContainerKind(context.id, spec);
   const planned = planKind(absoluteRoot(spec, context.bundle), kind, context);
   const { log, spec: logged } = planLog(planned.spec, planned.podDirectory);
@@ -101,6 +104,18 @@ export async function planContainer(spec: OciSpec, context: PlanContext): Promis
     log,
     securityContext,
     spec: kind.kind === 'standalone' ? told : await withResolvedUser(told),
+  };
+}
+
+/** What the runtime gets is what was asked for: for callers that are engines themselves. */
+function verbatimPlan(spec: OciSpec): ContainerPlan {
+  return {
+    kind: { kind: 'standalone' },
+    files: [],
+    sources: [],
+    log: undefined,
+    securityContext: undefined,
+    spec,
   };
 }
 

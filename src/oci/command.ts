@@ -1,0 +1,25 @@
+import type { OptionTable, OptionValues } from '../cli/options.ts';
+import type { Globals } from './globals.ts';
+
+/** One command of an OCI runtime's command line. */
+export interface OciCommand<T extends OptionTable = OptionTable> {
+  readonly name: string;
+  readonly summary: string;
+  /** What follows the name. */
+  readonly usage: string;
+  readonly options: T;
+  /** See ParseOptions.commandAt. */
+  readonly commandAt?: number;
+  /** How many words may follow the options: runtimes judge that before all else. */
+  readonly words: { readonly min: number; readonly max: number };
+  /** Resolves with the exit code. */
+  run(values: OptionValues<T>, words: readonly string[], globals: Globals): Promise<number>;
+}
+
+/** Ties a command's option table to the types its `run` sees. */
+export function defineOciCommand<const T extends OptionTable>(command: OciCommand<T>): OciCommand {
+  return command as unknown as OciCommand;
+}
+
+/** Most commands take a container's id and nothing else. */
+export const oneId = { min: 1, max: 1 } as const;
