@@ -330,7 +330,7 @@ export const methods = {
       user: optional(doc('name or uid, and `:group`', string)),
       terminal: optional(boolean),
       timeoutMs: optional(doc('0 or absent: none', timeoutMs)),
-      maxBytes: optional(doc('of stdout and stderr each; default and most 8 MiB', u32)),
+      maxBytes: optional(doc('of stdout and stderr each; default and most 16 MiB', u32)),
     }),
     result: record({
       exitCode: u32,

@@ -5,7 +5,7 @@ export const managementLimits = {
   /** Clients at one time; one more is closed. */
   clients: 64,
   /** Bytes of a request, judged from its header; the connection is closed. An OCI spec is most of it. */
-  messageBytes: 16 * MiB,
+  requestBytes: 16 * MiB,
   /** Bytes of the header of a message; the connection is closed. */
   headerBytes: 1024,
   /** Requests of one client that are not yet answered; one more is answered with an error. */

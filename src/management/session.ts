@@ -21,6 +21,11 @@ import { ExactMessageWriter } from './rpc/writer.ts';
 import type { StreamDesk } from './streams.ts';
 import { Subscription } from './subscription.ts';
 
+const frameLimits = {
+  headerBytes: managementLimits.headerBytes,
+  messageBytes: managementLimits.requestBytes,
+};
+
 export interface SessionParts {
   readonly dispatcher: Dispatcher;
   readonly operations: ManagementOperations;
@@ -49,7 +54,7 @@ export class ClientSession implements Client {
     this.#stream = stream;
     this.#parts = parts;
     this.#writer = new ExactMessageWriter(stream);
-    const reader = new LimitedMessageReader(stream, managementLimits, {
+    const reader = new LimitedMessageReader(stream, frameLimits, {
       admit: (message) => this.#admit(message),
       unintelligible: (error) => this.#refuse(null, 'parse-error', error.message),
     });

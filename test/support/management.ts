@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import {
   connectManagement,
-  ManagedProcess,
+  type ManagedProcess,
   type ManagementClient,
   ManagementRequestError,
   type WantedStreams,
@@ -53,7 +53,10 @@ export class Managed {
   }
 
   /** A shell script in a container, to its end. */
-  async sh(id: string, script: string): Promise<{ stdout: string; stderr: string; exitCode: number }> {
+  async sh(
+    id: string,
+    script: string,
+  ): Promise<{ stdout: string; stderr: string; exitCode: number }> {
     const process = await this.client.exec(id, shell(script), { stdout: true, stderr: true });
     return finish(process);
   }
