@@ -142,7 +142,7 @@ test('where init may open few files the store is small, and init itself goes on'
   await supervised.killAgent();
   expect(await supervised.ask('names')).toHaveLength(room);
   // The agent has the limit that the supervisor was started with.
-  const agent = readFileSync(`/proc/${supervised.agent}/limits`, 'utf8');
+  const agent = readFileSync(`/proc/${await supervised.agent()}/limits`, 'utf8');
   expect(/^Max open files +\d+ +(\d+)/m.exec(agent)?.[1]).toBe('400');
 });
 

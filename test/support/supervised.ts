@@ -10,6 +10,8 @@ import { descriptors } from './proc.ts';
 
 const STORE_AGENT = fileURLToPath(new URL('./store-agent.ts', import.meta.url));
 
+const STARTED = / started, pid \d+$/m;
+
 export interface SupervisedOptions {
   /** Below which it keeps its records; default one of its own, removed at the end. */
   run?: string;
@@ -97,11 +99,10 @@ export class Supervised implements AsyncDisposable {
     return [...this.errors.matchAll(/^\[ *\d+\.\d+\] init: (.*)$/gm)].map(([, text = '']) => text);
   }
 
-  /** Of the agent that was started last. */
-  get agent(): number {
-    const pid = this.messages.findLast((line) => / started, pid /.test(line))?.match(/\d+$/)?.[0];
-    if (pid === undefined) throw new Error(`no agent was started:\n${this.errors}`);
-    return Number(pid);
+  /** The pid of the agent that was started last. */
+  async agent(): Promise<number> {
+    await this.seeError(STARTED);
+    return Number(this.messages.findLast((line) => STARTED.test(line))?.match(/\d+$/)?.[0]);
   }
 
   /** Resolves with the match when the output has it; fails when the supervisor ends without. */
@@ -143,9 +144,10 @@ export class Supervised implements AsyncDisposable {
 
   /** Kills the agent that runs and waits until another one does. */
   async killAgent(): Promise<void> {
-    const started = this.starts;
-    process.kill(this.agent, 'SIGKILL');
-    await this.nextAgent(started);
+    const pid = await this.agent();
+    const { starts } = this;
+    process.kill(pid, 'SIGKILL');
+    await this.nextAgent(starts);
   }
 
   /** Until more agents than `started` were started. */
@@ -158,7 +160,7 @@ export class Supervised implements AsyncDisposable {
 
   /** Agents started so far. */
   get starts(): number {
-    return this.messages.filter((line) => / started, pid /.test(line)).length;
+    return this.messages.filter((line) => STARTED.test(line)).length;
   }
 
   /** What the supervisor's descriptors lead to. */
