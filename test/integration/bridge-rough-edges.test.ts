@@ -350,7 +350,7 @@ test('a faulty request of 40 kB is quoted in part: the reply stays below what a 
   }));
 
 testOutsideVm(
-  'there a shutdown ends the VM: power.test.ts',
+  'there a shutdown ends the VM: test/vm/power.test.ts',
   'a shutdown of the VM outside a VM ends the agent and nothing else',
   async () => {
     const { startRawAgent } = await import('../support/agent-process.ts');

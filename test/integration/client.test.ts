@@ -5,7 +5,8 @@ import { pipeline } from 'node:stream/promises';
 import { expect, test } from 'vitest';
 import { defaultProcess, EmulatedHost, GuestClient } from '../../src/client/index.ts';
 import { AgentProcess } from '../support/agent-process.ts';
-import { shell, useClientRootfs, withGuest } from '../support/client-lab.ts';
+import { shell, useClientRootfs, withGuest, withHost } from '../support/client-lab.ts';
+import { testOutsideVm } from '../support/suite.ts';
 
 useClientRootfs();
 
@@ -162,47 +163,58 @@ test('stdout that this host closes early ends the process by SIGPIPE', () =>
     expect([141, 1]).toContain(await init.exited);
   }));
 
-test('the agent’s state is told as text, and a shutdown outside a VM ends the agent', () =>
-  withGuest(async ({ agent, guest }) => {
+test('the agent’s state is told as text', () =>
+  withGuest(async ({ guest }) => {
     expect(await guest.dumpStacks()).not.toBe('');
+  }));
+
+testOutsideVm(
+  'there a shutdown ends the VM: test/vm/power.test.ts',
+  'a shutdown outside a VM ends the agent',
+  async () => {
+    await using agent = new AgentProcess();
+    await using host = new EmulatedHost(agent.path);
+    await using guest = await agent.orExit(GuestClient.accept(host, { timeoutMs: 30_000 }));
     await guest.shutdown('graceful');
     expect(guest.failure).toMatchObject({ code: 'lost' });
     await agent.exited;
+  },
+);
+
+test('a second host takes over: containers stay, exits reach it', () =>
+  withHost(async ({ accept }) => {
+    const first = await accept();
+    const container = await first.createContainer(shell('inherit', 'read x; exit 4'));
+    const init = await container.start({ stdin: false, stdout: false, stderr: false });
+    first.close();
+    await expect(init.exited).rejects.toMatchObject({ code: 'closed' });
+    await using second = await accept({ takesOver: true });
+    // It reads end of file at once, so its exit may be told before this host knows it.
+    const inherited = second.container('inherit').process(init.pid);
+    expect(await inherited.exited).toBe(4);
+    await second.container('inherit').delete();
   }));
 
-test('a second host takes over: containers stay, exits reach it', async () => {
-  await using agent = new AgentProcess();
-  await using host = new EmulatedHost(agent.path);
-  const first = await agent.orExit(GuestClient.accept(host, { timeoutMs: 30_000 }));
-  const container = await first.createContainer(shell('inherit', 'read x; exit 4'));
-  const init = await container.start({ stdin: false, stdout: false, stderr: false });
-  first.close();
-  await expect(init.exited).rejects.toMatchObject({ code: 'closed' });
-  await using second = await agent.orExit(
-    GuestClient.accept(host, { timeoutMs: 30_000, takesOver: true }),
-  );
-  // It reads end of file at once, so its exit may be told before this host knows it.
-  const inherited = second.container('inherit').process(init.pid);
-  expect(await inherited.exited).toBe(4);
-  await second.container('inherit').delete();
-});
-
-test('a guest that listens is dialed', async () => {
-  await using agent = new AgentProcess({ args: ['-listen'] });
-  await using host = new EmulatedHost(agent.path);
-  const connect = async (): Promise<GuestClient> => {
-    for (;;) {
-      try {
-        return await GuestClient.dial(host, { timeoutMs: 30_000 });
-      } catch (error) {
-        // The agent is still starting and does not listen yet; nothing tells when it will.
-        if ((error as { code?: unknown }).code !== 'no-guest') throw error;
-        await new Promise((resolve) => setTimeout(resolve, 20));
+testOutsideVm(
+  'the agent there dials; test/vm/commands.test.ts has one that listens',
+  'a guest that listens is dialed',
+  async () => {
+    await using agent = new AgentProcess({ args: ['-listen'] });
+    await using host = new EmulatedHost(agent.path);
+    const connect = async (): Promise<GuestClient> => {
+      for (;;) {
+        try {
+          return await GuestClient.dial(host, { timeoutMs: 30_000 });
+        } catch (error) {
+          // The agent is still starting and does not listen yet; nothing tells when it will.
+          if ((error as { code?: unknown }).code !== 'no-guest') throw error;
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
       }
-    }
-  };
-  await using guest = await agent.orExit(connect());
-  await using container = await guest.createContainer(shell('dialed', 'exit 3'));
-  const init = await container.start({ stdout: false, stderr: false });
-  expect(await init.exited).toBe(3);
-});
+    };
+    await using guest = await agent.orExit(connect());
+    await using container = await guest.createContainer(shell('dialed', 'exit 3'));
+    const init = await container.start({ stdout: false, stderr: false });
+    expect(await init.exited).toBe(3);
+  },
+);

@@ -1,45 +1,29 @@
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import {
-  chmodSync,
-  createReadStream,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { AgentProcess } from '../support/agent-process.ts';
-import { assertNothingLeft, type Census, takeCensus } from '../support/census.ts';
 import { useClientRootfs } from '../support/client-lab.ts';
 import { gcsctl, PipedGcsctl, TerminalGcsctl } from '../support/gcsctl.ts';
+import { openStandingAgent, type StandingAgent } from '../support/standing-agent.ts';
 
-const ISOLATE = fileURLToPath(new URL('../support/isolate.sh', import.meta.url));
 const rootfs = useClientRootfs();
 
 describe('gcsctl on a standing agent', () => {
-  let agent: AgentProcess;
-  let before: Census;
+  let agent: StandingAgent;
 
   beforeEach(async () => {
-    agent = new AgentProcess();
-    expect(await gcsctl(['ping', '--host', agent.path])).toMatchObject({ code: 0 });
-    before = takeCensus({ agent, directories: [agent.directory] });
+    agent = await openStandingAgent();
   });
   afterEach(async () => {
     try {
-      await assertNothingLeft(before);
+      await agent.assertNothingLeft();
     } finally {
       await agent[Symbol.asyncDispose]();
     }
   });
 
-  const on = (command: string, ...argv: string[]) => [command, '--host', agent.path, ...argv];
+  const on = (command: string, ...argv: string[]) => [command, ...agent.address, ...argv];
   const run = (...argv: string[]) => on('run', '--rootfs', rootfs(), ...argv);
   const shell = (script: string) => ['--', 'sh', '-c', script];
 
@@ -71,8 +55,8 @@ describe('gcsctl on a standing agent', () => {
 
   test('run takes everything its options say', async () => {
     const script = 'id -u; id -g; hostname; pwd; echo $A; cat /data/x; touch /data/y; touch /z';
-    const data = mkdtempSync(join(agent.directory, 'data-'));
-    writeFileSync(join(data, 'x'), 'mounted\n');
+    const data = '/tmp/gcsctl-test-data';
+    await agent.sh(`mkdir ${data} && echo mounted >${data}/x`);
     const ended = await gcsctl(
       run(
         ...['--user', '0:tester', '--hostname', 'box', '--cwd', '/new/dir', '-e', 'A=b c'],
@@ -82,13 +66,11 @@ describe('gcsctl on a standing agent', () => {
     );
     expect(ended.out).toBe('0\n1000\nbox\n/new/dir\nb c\nmounted\n');
     expect(ended.err).toMatch(/\/data\/y: Read-only file system/);
-    rmSync(data, { recursive: true });
-    rmSync(join(rootfs(), 'new'), { recursive: true });
-    rmSync(join(rootfs(), 'z'));
+    await agent.sh(`cd ${rootfs()} && rm -r ${data} new z`);
   });
 
   test('run of a bundle leaves the bundle as it was', async () => {
-    const bundle = mkdtempSync(join(agent.directory, 'bundle-'));
+    const bundle = mkdtempSync(join(tmpdir(), 'gcsctl-bundle-'));
     const config = {
       ociVersion: '1.0.2',
       process: { terminal: true, args: ['echo', 'from the bundle'], cwd: '/', env: ['PATH=/bin'] },
@@ -196,7 +178,7 @@ describe('gcsctl on a standing agent', () => {
     expect(await gcsctl(on('kill', 'web'))).toMatchObject({ code: 125 });
     expect(await gcsctl(on('delete', 'web'))).toEqual({ code: 0, out: '', err: '' });
     expect((await gcsctl(on('ps', 'web'))).err).toContain('HCS_E_SYSTEM_NOT_FOUND');
-    rmSync(`${agent.path}.containers`, { recursive: true });
+    agent.forget();
   });
 
   test('start attaches to a created container, and delete --force ends a running one', async () => {
@@ -212,7 +194,7 @@ describe('gcsctl on a standing agent', () => {
     await make('b', 'sleep', '1000');
     expect(await gcsctl(on('start', '-d', 'b'))).toMatchObject({ code: 0 });
     expect(await gcsctl(on('delete', '--force', 'b'))).toEqual({ code: 0, out: '', err: '' });
-    rmSync(`${agent.path}.containers`, { recursive: true });
+    agent.forget();
   });
 
   test('vm-exec runs beside the agent', async () => {
@@ -303,132 +285,7 @@ describe('gcsctl on a standing agent', () => {
       expect(await terminal.ended).toBe(9);
       expect(terminal.settings()).toBe(terminal.settingsBefore);
       await gcsctl(on('delete', '-f', 't'));
-      rmSync(`${agent.path}.containers`, { recursive: true });
+      agent.forget();
     });
-  });
-});
-
-test('an agent that dies under run -it is told of, and the terminal is put back', async () => {
-  await using agent = new AgentProcess();
-  await gcsctl(['ping', '--host', agent.path]);
-  using terminal = new TerminalGcsctl(
-    [
-      'run',
-      '-it',
-      '--host',
-      agent.path,
-      '--rootfs',
-      rootfs(),
-      '--',
-      'sh',
-      '-c',
-      'echo up; sleep 1000',
-    ],
-    { width: 80, height: 24 },
-  );
-  await terminal.shows(/up/);
-  agent.kill('SIGKILL');
-  expect(await terminal.ended).toBe(125);
-  await terminal.shows(/gcsctl: the guest closed the bridge|gcsctl: the bridge broke/);
-  expect(terminal.settings()).toBe(terminal.settingsBefore);
-});
-
-describe('gcsctl with an agent of its own', () => {
-  let directory: string;
-  beforeEach(() => {
-    directory = mkdtempSync(join(tmpdir(), 'gcsctl-test-'));
-    mkdirSync(join(directory, 'tmp'));
-  });
-  afterEach(() => rmSync(directory, { recursive: true }));
-
-  const isolated = (argv: string[], env = {}) =>
-    new PipedGcsctl(argv, {
-      prefix: [ISOLATE, `gcsctl-test-${randomBytes(4).toString('hex')}`, 'child'],
-      env: { TMPDIR: join(directory, 'tmp'), ...env },
-    });
-
-  test('run starts it, ends it and leaves nothing', async () => {
-    const script = 'cat; hostname; exit 11';
-    const running = isolated([
-      'run',
-      '-i',
-      '--hostname',
-      'own',
-      '--rootfs',
-      rootfs(),
-      '--',
-      'sh',
-      '-c',
-      script,
-    ]);
-    running.child.stdin?.end('in\n');
-    expect(await running.ended).toEqual({ code: 11, out: 'in\nown\n', err: '' });
-    expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
-  });
-
-  test('run with another runtime', async () => {
-    const running = isolated([
-      'run',
-      '--runtime',
-      'crun',
-      '--rootfs',
-      rootfs(),
-      '--',
-      'echo',
-      'crun',
-    ]);
-    expect(await running.ended).toEqual({ code: 0, out: 'crun\n', err: '' });
-  });
-
-  test('run tells of an agent that cannot live, with the end of its log', async () => {
-    const broken = join(directory, 'agent');
-    writeFileSync(broken, '#!/bin/sh\necho "this machine is wrong" >&2\nexit 9\n');
-    chmodSync(broken, 0o755);
-    const ended = await isolated(['run', '--rootfs', rootfs(), '--', 'true'], {
-      GCSCTL_AGENT: broken,
-    }).ended;
-    expect(ended).toMatchObject({ code: 125, out: '' });
-    expect(ended.err).toContain('ended with exit code 9');
-    expect(ended.err).toContain('this machine is wrong');
-    expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
-  });
-
-  test('run tells of an agent that cannot be started', async () => {
-    const ended = await isolated(['run', '--rootfs', rootfs(), '--', 'true'], {
-      GCSCTL_AGENT: '/no/such/agent',
-    }).ended;
-    expect(ended).toMatchObject({ code: 125, err: expect.stringContaining('/no/such/agent') });
-    expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
-  });
-
-  test('an agent ends with a gcsctl that was killed', async () => {
-    const fake = join(directory, 'agent');
-    const pipe = join(directory, 'pipe');
-    execFileSync('mkfifo', [pipe]);
-    // The end of this pipe is how the test sees the end of the agent.
-    writeFileSync(fake, `#!/bin/sh\nexec sleep 1000 >'${pipe}'\n`);
-    chmodSync(fake, 0o755);
-    const running = new PipedGcsctl(['run', '--rootfs', rootfs(), '--', 'true'], {
-      env: { GCSCTL_AGENT: fake, TMPDIR: join(directory, 'tmp') },
-    });
-    const agentEnds = createReadStream(pipe).resume();
-    await once(agentEnds, 'open');
-    running.child.kill('SIGKILL');
-    await once(agentEnds, 'end');
-    expect((await running.ended).code).toBe('SIGKILL');
-  });
-
-  test('agent stands until it is shut down, and names the commands to use', async () => {
-    const path = join(directory, 'vm/v');
-    const agent = isolated(['agent', '--host', path, '--logfile', join(directory, 'log')]);
-    expect(await gcsctl(['ping', '--host', path]).then(({ code }) => code)).toBe(125);
-    const run = ['run', '--host', path, '--rootfs', rootfs(), '--', 'echo', 'hello'];
-    // The directory is the agent's to make: until then a host cannot listen in it.
-    while (!readdirSync(directory).includes('vm')) await new Promise((r) => setTimeout(r, 10));
-    expect(await gcsctl(run)).toEqual({ code: 0, out: 'hello\n', err: '' });
-    expect(await gcsctl(['shutdown', '--host', path])).toEqual({ code: 0, out: '', err: '' });
-    const ended = await agent.ended;
-    expect(ended.code).toBe(0);
-    expect(ended.err).toContain(`gcsctl run --host ${path}`);
   });
 });

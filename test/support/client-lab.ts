@@ -3,26 +3,42 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
+import type { ConnectOptions } from '../../src/client/guest.ts';
 import {
   defaultSpec,
   EmulatedHost,
   GuestClient,
   type SpecOptions,
 } from '../../src/client/index.ts';
-import { AgentProcess } from './agent-process.ts';
-import { assertNothingLeft, takeCensus } from './census.ts';
+import { AgentProcess, type TestedAgent } from './agent-process.ts';
+import { assertNothingLeft, type Census, takeCensus } from './census.ts';
 import { makeRootfs } from './rootfs.ts';
+import { testVm } from './suite.ts';
+import {
+  GUEST_ROOTFS,
+  leavingNothingIn,
+  useGuestRootfs,
+  VmAgent,
+  vmDirectoryOf,
+} from './vm-agent.ts';
 
 let rootfs = '';
 
 /** Makes the root file system for the tests of a file; to be called at its top level. */
 export function useClientRootfs(): () => string {
-  beforeAll(() => {
+  beforeAll(async () => {
+    if (testVm !== undefined) {
+      await useGuestRootfs(testVm);
+      rootfs = GUEST_ROOTFS;
+      return;
+    }
     rootfs = makeRootfs(mkdtempSync(join(tmpdir(), 'gcs-rootfs-')));
     // Users of the container other than root have to reach it.
     chmodSync(rootfs, 0o755);
   });
-  afterAll(() => rmSync(rootfs, { recursive: true, force: true }));
+  afterAll(() => {
+    if (testVm === undefined) rmSync(rootfs, { recursive: true, force: true });
+  });
   return () => rootfs;
 }
 
@@ -32,28 +48,62 @@ export function shell(id: string, script: string, options: Partial<SpecOptions> 
   return { id, bundle: `/run/gcs/c/${id}`, spec };
 }
 
+/** The host's side of an agent: a fresh one, or that of the VM. */
 export interface ClientLab {
-  readonly agent: AgentProcess;
+  /** Connects as the agent's next host. */
+  accept(options?: ConnectOptions): Promise<GuestClient>;
+  /** Fails when the agent is gone for good. */
+  readonly orExit: TestedAgent['orExit'];
+}
+
+export interface GuestLab extends ClientLab {
   readonly guest: GuestClient;
 }
 
-/** Runs `body` with an agent and a client; afterwards nothing may be left in either. */
-export async function withGuest(body: (lab: ClientLab) => Promise<void>): Promise<void> {
+const PATIENCE = { timeoutMs: 30_000 };
+
+/** Runs `body` with an agent to connect to; afterwards nothing may be left in either. */
+export async function withHost(body: (lab: ClientLab) => Promise<void>): Promise<void> {
+  if (testVm !== undefined) return withVmHost(testVm, body);
   const outside = takeCensus({ cgroups: [] });
   {
     await using agent = new AgentProcess();
     await using host = new EmulatedHost(agent.path);
-    await using guest = await agent.orExit(GuestClient.accept(host, { timeoutMs: 30_000 }));
-    const before = takeCensus({ agent, directories: [agent.directory] });
+    const orExit = <T>(promise: Promise<T>): Promise<T> => agent.orExit(promise);
+    let before: Census | undefined;
+    const accept = async (options?: ConnectOptions): Promise<GuestClient> => {
+      const guest = await orExit(GuestClient.accept(host, { ...PATIENCE, ...options }));
+      before ??= takeCensus({ agent, directories: [agent.directory] });
+      return guest;
+    };
     try {
-      await body({ agent, guest });
+      await body({ accept, orExit });
     } catch (error) {
       if (error instanceof Error) error.message += `\n(log of the agent:\n${agent.log})`;
       throw error;
     }
-    // A strict host: whatever the agent did wrong on the way has ended the bridge.
-    if (guest.failure !== undefined && guest.failure.code !== 'lost') throw guest.failure;
-    if (agent.running) await assertNothingLeft(before);
+    if (before !== undefined && agent.running) await assertNothingLeft(before);
   }
   await assertNothingLeft(outside);
+}
+
+function withVmHost(vm: string, body: (lab: ClientLab) => Promise<void>): Promise<void> {
+  return leavingNothingIn(vm, async () => {
+    const directory = vmDirectoryOf(vm);
+    await using host = new EmulatedHost(directory.vsock);
+    const agent = new VmAgent(directory);
+    const accept = (options?: ConnectOptions): Promise<GuestClient> =>
+      GuestClient.accept(host, { ...PATIENCE, takesOver: true, ...options });
+    await body({ accept, orExit: (promise) => agent.orExit(promise) });
+  });
+}
+
+/** The same with a client that has negotiated; it is closed before what is left is counted. */
+export function withGuest(body: (lab: GuestLab) => Promise<void>): Promise<void> {
+  return withHost(async (lab) => {
+    await using guest = await lab.accept();
+    await body({ ...lab, guest });
+    // A strict host: whatever the agent did wrong on the way has ended the bridge.
+    if (guest.failure !== undefined && guest.failure.code !== 'lost') throw guest.failure;
+  });
 }

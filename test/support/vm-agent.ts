@@ -71,13 +71,14 @@ export class VmAgent implements TestedAgent {
   }
 }
 
-function directoryOf(path: string): VmDirectory {
+/** Of the VM whose directory this is. */
+export function vmDirectoryOf(path: string): VmDirectory {
   return new VmDirectory(dirname(path), basename(path));
 }
 
 /** Connects to the VM's agent as its host. */
 export async function openVm(path: string, options: { negotiate?: boolean } = {}) {
-  const directory = directoryOf(path);
+  const directory = vmDirectoryOf(path);
   const agent = new VmAgent(directory);
   const host = new RawHost(directory.vsock);
   try {
@@ -150,21 +151,26 @@ let baseline: Counts | undefined;
  * Runs `body` as the host of the VM's agent and requires that the guest, and then this process, hold
  * nothing they did not hold before. After a failure the guest is swept clean for the next test.
  */
-export async function withVmAgent(
+export function withVmAgent(
   path: string,
   options: { negotiate?: boolean },
   body: (session: VmSession) => Promise<void>,
 ): Promise<void> {
+  return leavingNothingIn(path, async () => {
+    await using session = await openVm(path, options);
+    await body(session);
+  });
+}
+
+/** The same for a body that connects as it likes. */
+export async function leavingNothingIn(path: string, body: () => Promise<void>): Promise<void> {
   const outside = takeCensus({ cgroups: [] });
   // Every test leaves as much as this: what is right for the first of a file is for all of them.
   baseline ??= await withShell(path, takeGuestCensus);
   const before = baseline;
-  const agent = new VmAgent(directoryOf(path));
+  const agent = new VmAgent(vmDirectoryOf(path));
   try {
-    {
-      await using session = await openVm(path, options);
-      await body(session);
-    }
+    await body();
     await withShell(path, (shell) => assertNothingLeftInGuest(before, shell));
   } catch (error) {
     if (error instanceof Error) error.message += await aftermath(path, before, agent);

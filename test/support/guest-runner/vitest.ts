@@ -1,105 +1,167 @@
 /**
- * As much of vitest as the compliance suite of transports uses, for a guest that has no vitest: the
- * suite is bundled with this file in its place. Cases run one after the other; a line each tells how
- * it went: "ok TITLE", "skip TITLE" or "not ok TITLE" with the reason indented below.
+ * As much of vitest as the suites use that run in the guest, which has no vitest: a suite is bundled
+ * with this file in its place. Cases run one after the other once the suite is loaded; a line each
+ * tells how it went: "ok TITLE", "skip TITLE" or "not ok TITLE" with the reason indented below.
  */
-import assert from 'node:assert/strict';
+import { format } from 'node:util';
+
+export { expect } from './matchers.ts';
+
+type Body = () => Promise<void> | void;
+type EachBody = (...values: never[]) => Promise<void> | void;
+
+const HOOKS = ['beforeAll', 'afterAll', 'beforeEach', 'afterEach'] as const;
+type Hooks = Record<(typeof HOOKS)[number], Body[]>;
+
+class Suite {
+  readonly hooks: Hooks = { beforeAll: [], afterAll: [], beforeEach: [], afterEach: [] };
+  readonly members: (Suite | Case)[] = [];
+  readonly title: string;
+  readonly above: Suite | undefined;
+
+  constructor(title: string, above: Suite | undefined) {
+    this.title = title;
+    this.above = above;
+  }
+}
 
 interface Case {
   readonly title: string;
-  readonly run: (() => Promise<void> | void) | undefined;
+  readonly run: Body | undefined;
   readonly timeoutMs: number;
 }
 
-const cases: Case[] = [];
+/** Where everything is slow. */
+const TIMEOUT_MS = 180_000;
 
-export function describe(_name: string, body: () => void): void {
+let open = new Suite('', undefined);
+let finishing: Body[] = [];
+
+export function describe(title: string, body: () => void): void {
+  const suite = new Suite(title, open);
+  open.members.push(suite);
+  open = suite;
   body();
+  open = suite.above ?? suite;
 }
-describe.runIf = (condition: boolean) => (condition ? describe : () => {});
+const ignored = (): void => {};
+describe.runIf = (condition: boolean) => (condition ? describe : ignored);
+describe.skipIf = (condition: boolean) => (condition ? skipSuite : describe);
+describe.each = (rows: readonly unknown[]) => (title: string, body: EachBody) => {
+  for (const row of rows) describe(titleOf(title, row), () => void body(...valuesOf(row)));
+};
 
-export function it(title: string, run: Case['run'], timeoutMs = 60_000): void {
-  cases.push({ title, run, timeoutMs });
+function skipSuite(title: string): void {
+  it.skip(title);
+}
+
+export function it(title: string, run: Case['run'], timeoutMs = TIMEOUT_MS): void {
+  open.members.push({ title, run, timeoutMs });
 }
 it.skip = (title: string): void => it(title, undefined);
+it.each = (rows: readonly unknown[]) => (title: string, body: EachBody) => {
+  for (const row of rows) it(titleOf(title, row), () => body(...valuesOf(row)));
+};
+export const test = it;
 
-class Containing {
-  readonly part: object;
-  constructor(part: object) {
-    this.part = part;
+function valuesOf(row: unknown): never[] {
+  return (Array.isArray(row) ? row : [row]) as never[];
+}
+
+/** "$name" is a property of the row, "%s" and its like the next of its values. */
+function titleOf(title: string, row: unknown): string {
+  const named = title.replaceAll(/\$(\w+)/g, (_, name: string) =>
+    String((row as Record<string, unknown>)[name]),
+  );
+  const places = named.match(/%[sdij]/g)?.length ?? 0;
+  return format(named, ...valuesOf(row).slice(0, places));
+}
+
+const hook =
+  (kind: (typeof HOOKS)[number]) =>
+  (body: Body): void =>
+    void open.hooks[kind].push(body);
+export const beforeAll = hook('beforeAll');
+export const afterAll = hook('afterAll');
+export const beforeEach = hook('beforeEach');
+export const afterEach = hook('afterEach');
+
+/** Calls `body` when the case that runs now has ended. */
+export function onTestFinished(body: Body): void {
+  finishing.push(body);
+}
+
+/** From the outermost. */
+function lineage(suite: Suite): Suite[] {
+  return suite.above === undefined ? [suite] : [...lineage(suite.above), suite];
+}
+
+async function each(bodies: readonly Body[]): Promise<void> {
+  for (const body of bodies) await body();
+}
+
+async function runSteps(suite: Suite, body: Body): Promise<void> {
+  const suites = lineage(suite);
+  finishing = [];
+  try {
+    await each(suites.flatMap(({ hooks }) => hooks.beforeEach));
+    await body();
+  } finally {
+    const after = suites.toReversed().flatMap(({ hooks }) => hooks.afterEach);
+    await each([...after, ...finishing.toReversed()]);
   }
 }
 
-function equal(actual: unknown, expected: unknown, message?: string): void {
-  if (expected instanceof Containing) {
-    for (const [name, value] of Object.entries(expected.part)) {
-      assert.deepEqual((actual as Record<string, unknown>)[name], value, message);
-    }
-  } else assert.deepEqual(actual, expected, message);
+/** Runs `body` and tells when it failed; the milliseconds it took, undefined when it failed. */
+async function attempt(title: string, timeoutMs: number, body: Body): Promise<number | undefined> {
+  const limit = Promise.withResolvers<never>();
+  const timer = setTimeout(() => limit.reject(new Error(`after ${timeoutMs} ms`)), timeoutMs);
+  const begin = performance.now();
+  try {
+    await Promise.race([body(), limit.promise]);
+    return Math.round(performance.now() - begin);
+  } catch (error) {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    console.log(`not ok ${title}\n  ${text.replaceAll('\n', '\n  ')}`);
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
-function matchers(actual: unknown, message?: string) {
-  return {
-    toBe: (expected: unknown) => assert.ok(Object.is(actual, expected), message ?? `${actual}`),
-    toEqual: (expected: unknown) => equal(actual, expected, message),
-    toBeLessThan: (limit: number) => assert.ok((actual as number) < limit, `${actual} < ${limit}`),
-    toBeInstanceOf: (type: new (...args: never[]) => unknown) =>
-      assert.ok(actual instanceof type, `${String(actual)} is no ${type.name}`),
-    toContain: (part: unknown) =>
-      assert.ok((actual as unknown[]).includes(part), `${String(actual)} without ${String(part)}`),
-    toThrow: (wanted: string | Containing) =>
-      assert.throws(actual as () => unknown, (error) => {
-        if (typeof wanted === 'string') return String(error).includes(wanted);
-        equal(error, wanted);
-        return true;
-      }),
-  };
-}
-
-export function expect(actual: unknown, message?: string) {
-  const rejection = async (): Promise<unknown> => {
-    try {
-      await actual;
-    } catch (error) {
-      return error;
-    }
-    throw new Error('it did not reject');
-  };
-  return {
-    ...matchers(actual, message),
-    not: {
-      toBe: (other: unknown) => assert.ok(!Object.is(actual, other), `${String(actual)}`),
-    },
-    rejects: {
-      toBe: async (expected: unknown) => matchers(await rejection()).toBe(expected),
-      toEqual: async (expected: unknown) => equal(await rejection(), expected),
-      toMatchObject: async (part: object) => equal(await rejection(), new Containing(part)),
-    },
-  };
-}
-expect.objectContaining = (part: object): Containing => new Containing(part);
-
-/** Runs what was declared; resolves with the number of failures. */
-export async function runCases(): Promise<number> {
+/** How many of the suite's cases, and of its own hooks, failed. */
+async function runSuite(suite: Suite): Promise<number> {
+  const path = lineage(suite).flatMap(({ title }) => (title === '' ? [] : [title]));
+  const called = (title: string): string => [...path, title].join(' > ');
+  const hooks = async (kind: 'beforeAll' | 'afterAll'): Promise<boolean> =>
+    (await attempt(called(kind), TIMEOUT_MS, () => each(suite.hooks[kind]))) !== undefined;
   let failures = 0;
-  for (const { title, run, timeoutMs } of cases) {
-    if (run === undefined) {
-      console.log(`skip ${title}`);
-      continue;
-    }
-    const limit = Promise.withResolvers<never>();
-    const timer = setTimeout(() => limit.reject(new Error(`after ${timeoutMs} ms`)), timeoutMs);
-    const begin = performance.now();
-    try {
-      await Promise.race([run(), limit.promise]);
-      console.log(`ok ${title} (${Math.round(performance.now() - begin)} ms)`);
-    } catch (error) {
-      failures += 1;
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      console.log(`not ok ${title}\n  ${text.replaceAll('\n', '\n  ')}`);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-  return failures;
+  if (await hooks('beforeAll')) {
+    for (const member of suite.members) failures += await runMember(suite, member, called);
+  } else failures += 1;
+  return (await hooks('afterAll')) ? failures : failures + 1;
 }
+
+async function runMember(
+  suite: Suite,
+  member: Suite | Case,
+  called: (title: string) => string,
+): Promise<number> {
+  if (member instanceof Suite) return await runSuite(member);
+  const { run, timeoutMs } = member;
+  const title = called(member.title);
+  if (run === undefined) {
+    console.log(`skip ${title}`);
+    return 0;
+  }
+  const took = await attempt(title, timeoutMs, () => runSteps(suite, run));
+  if (took === undefined) return 1;
+  console.log(`ok ${title} (${took} ms)`);
+  return 0;
+}
+
+// Loaded first, it runs when the modules that declare cases have been.
+setImmediate(async () => {
+  const failures = await runSuite(open);
+  process.exit(failures === 0 ? 0 : 1);
+});

@@ -1,0 +1,148 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  createReadStream,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { AgentProcess } from '../support/agent-process.ts';
+import { useClientRootfs } from '../support/client-lab.ts';
+import { gcsctl, PipedGcsctl, TerminalGcsctl } from '../support/gcsctl.ts';
+
+/** Agents that the tests or gcsctl start themselves: they run on this machine, never in the VM. */
+const ISOLATE = fileURLToPath(new URL('../support/isolate.sh', import.meta.url));
+const rootfs = useClientRootfs();
+
+test('an agent that dies under run -it is told of, and the terminal is put back', async () => {
+  await using agent = new AgentProcess();
+  await gcsctl(['ping', '--host', agent.path]);
+  using terminal = new TerminalGcsctl(
+    [
+      'run',
+      '-it',
+      '--host',
+      agent.path,
+      '--rootfs',
+      rootfs(),
+      '--',
+      'sh',
+      '-c',
+      'echo up; sleep 1000',
+    ],
+    { width: 80, height: 24 },
+  );
+  await terminal.shows(/up/);
+  agent.kill('SIGKILL');
+  expect(await terminal.ended).toBe(125);
+  await terminal.shows(/gcsctl: the guest closed the bridge|gcsctl: the bridge broke/);
+  expect(terminal.settings()).toBe(terminal.settingsBefore);
+});
+
+describe('gcsctl with an agent of its own', () => {
+  let directory: string;
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'gcsctl-test-'));
+    mkdirSync(join(directory, 'tmp'));
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  const isolated = (argv: string[], env = {}) =>
+    new PipedGcsctl(argv, {
+      prefix: [ISOLATE, `gcsctl-test-${randomBytes(4).toString('hex')}`, 'child'],
+      env: { TMPDIR: join(directory, 'tmp'), ...env },
+    });
+
+  test('run starts it, ends it and leaves nothing', async () => {
+    const script = 'cat; hostname; exit 11';
+    const running = isolated([
+      'run',
+      '-i',
+      '--hostname',
+      'own',
+      '--rootfs',
+      rootfs(),
+      '--',
+      'sh',
+      '-c',
+      script,
+    ]);
+    running.child.stdin?.end('in\n');
+    expect(await running.ended).toEqual({ code: 11, out: 'in\nown\n', err: '' });
+    expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
+  });
+
+  test('run with another runtime', async () => {
+    const running = isolated([
+      'run',
+      '--runtime',
+      'crun',
+      '--rootfs',
+      rootfs(),
+      '--',
+      'echo',
+      'crun',
+    ]);
+    expect(await running.ended).toEqual({ code: 0, out: 'crun\n', err: '' });
+  });
+
+  test('run tells of an agent that cannot live, with the end of its log', async () => {
+    const broken = join(directory, 'agent');
+    writeFileSync(broken, '#!/bin/sh\necho "this machine is wrong" >&2\nexit 9\n');
+    chmodSync(broken, 0o755);
+    const ended = await isolated(['run', '--rootfs', rootfs(), '--', 'true'], {
+      GCSCTL_AGENT: broken,
+    }).ended;
+    expect(ended).toMatchObject({ code: 125, out: '' });
+    expect(ended.err).toContain('ended with exit code 9');
+    expect(ended.err).toContain('this machine is wrong');
+    expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
+  });
+
+  test('run tells of an agent that cannot be started', async () => {
+    const ended = await isolated(['run', '--rootfs', rootfs(), '--', 'true'], {
+      GCSCTL_AGENT: '/no/such/agent',
+    }).ended;
+    expect(ended).toMatchObject({ code: 125, err: expect.stringContaining('/no/such/agent') });
+    expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
+  });
+
+  test('an agent ends with a gcsctl that was killed', async () => {
+    const fake = join(directory, 'agent');
+    const pipe = join(directory, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    // The end of this pipe is how the test sees the end of the agent.
+    writeFileSync(fake, `#!/bin/sh\nexec sleep 1000 >'${pipe}'\n`);
+    chmodSync(fake, 0o755);
+    const running = new PipedGcsctl(['run', '--rootfs', rootfs(), '--', 'true'], {
+      env: { GCSCTL_AGENT: fake, TMPDIR: join(directory, 'tmp') },
+    });
+    const agentEnds = createReadStream(pipe).resume();
+    await once(agentEnds, 'open');
+    running.child.kill('SIGKILL');
+    await once(agentEnds, 'end');
+    expect((await running.ended).code).toBe('SIGKILL');
+  });
+
+  test('agent stands until it is shut down, and names the commands to use', async () => {
+    const path = join(directory, 'vm/v');
+    const agent = isolated(['agent', '--host', path, '--logfile', join(directory, 'log')]);
+    expect(await gcsctl(['ping', '--host', path]).then(({ code }) => code)).toBe(125);
+    const run = ['run', '--host', path, '--rootfs', rootfs(), '--', 'echo', 'hello'];
+    // The directory is the agent's to make: until then a host cannot listen in it.
+    while (!readdirSync(directory).includes('vm')) await new Promise((r) => setTimeout(r, 10));
+    expect(await gcsctl(run)).toEqual({ code: 0, out: 'hello\n', err: '' });
+    expect(await gcsctl(['shutdown', '--host', path])).toEqual({ code: 0, out: '', err: '' });
+    const ended = await agent.ended;
+    expect(ended.code).toBe(0);
+    expect(ended.err).toContain(`gcsctl run --host ${path}`);
+  });
+});

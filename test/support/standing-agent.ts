@@ -1,0 +1,92 @@
+/** The agent that commands of gcsctl reach: one of the test's own, or that of the VM. */
+import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { AgentProcess } from './agent-process.ts';
+import { assertNothingLeft, type Census, type Counts, takeCensus } from './census.ts';
+import { gcsctl } from './gcsctl.ts';
+import { assertNothingLeftInGuest, takeGuestCensus } from './guest-census.ts';
+import { testVm } from './suite.ts';
+import { inGuest, vmDirectoryOf } from './vm-agent.ts';
+
+export interface StandingAgent extends AsyncDisposable {
+  /** Options by which a command finds it. */
+  readonly address: readonly string[];
+  /** Runs a shell script where the agent runs. */
+  sh(script: string): Promise<string>;
+  /** What commands remember of containers goes. */
+  forget(): void;
+  /** Throws when the agent holds more than when it was opened. */
+  assertNothingLeft(): Promise<void>;
+}
+
+/** Resolves when it has answered. */
+export function openStandingAgent(): Promise<StandingAgent> {
+  return testVm === undefined ? Standing.start() : StandingInVm.open(testVm);
+}
+
+class Standing implements StandingAgent {
+  readonly #agent = new AgentProcess();
+  #before: Census | undefined;
+
+  static async start(): Promise<Standing> {
+    const standing = new Standing();
+    const ping = await gcsctl(['ping', ...standing.address]);
+    if (ping.code !== 0) throw new Error(ping.err);
+    const agent = standing.#agent;
+    standing.#before = takeCensus({ agent, directories: [agent.directory] });
+    return standing;
+  }
+
+  get address(): readonly string[] {
+    return ['--host', this.#agent.path];
+  }
+
+  async sh(script: string): Promise<string> {
+    return execFileSync('sh', ['-c', script], { encoding: 'utf8' });
+  }
+
+  forget(): void {
+    rmSync(`${this.#agent.path}.containers`, { recursive: true });
+  }
+
+  async assertNothingLeft(): Promise<void> {
+    if (this.#before !== undefined) await assertNothingLeft(this.#before);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#agent[Symbol.asyncDispose]();
+  }
+}
+
+class StandingInVm implements StandingAgent {
+  readonly address: readonly string[];
+  readonly #vm: string;
+  readonly #before: Counts;
+
+  private constructor(vm: string, before: Counts) {
+    this.#vm = vm;
+    this.#before = before;
+    this.address = ['--vm', basename(vm)];
+  }
+
+  static async open(vm: string): Promise<StandingInVm> {
+    // Where gcsctl, which inherits it, looks for VMs.
+    process.env.GCSCTL_VM_DIR = dirname(vm);
+    return new StandingInVm(vm, await takeGuestCensus((script) => inGuest(vm, script)));
+  }
+
+  sh(script: string): Promise<string> {
+    return inGuest(this.#vm, script);
+  }
+
+  forget(): void {
+    rmSync(`${vmDirectoryOf(this.#vm).vsock}.containers`, { recursive: true });
+  }
+
+  assertNothingLeft(): Promise<void> {
+    return assertNothingLeftInGuest(this.#before, (script) => inGuest(this.#vm, script));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
