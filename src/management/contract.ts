@@ -270,7 +270,7 @@ export const methods = {
     errors: ['not-supported', 'container-exists', 'invalid-container-id', ...ofStream, 'cancelled'],
   },
   'container.copyIn': {
-    doc: 'Unpacks a tar archive, which the client sends over the stream, into a directory of the container. Every name is found below the container’s root, whatever links there are.',
+    doc: 'Unpacks a tar archive, which the client sends over the stream, into a directory of the container: files replace files, directories are added to. Every name is found below the container’s root, whatever links there are. Devices, fifos and extended attributes are not taken.',
     params: strict({
       id: containerId,
       path: required(doc('directory in the container, as its processes see it', absolutePath)),
