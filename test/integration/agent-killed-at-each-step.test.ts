@@ -78,18 +78,11 @@ async function pidsOf(session: SupervisedSession, id: string): Promise<number[]>
   return (ProcessList as { ProcessId: number }[]).map(({ ProcessId }) => ProcessId);
 }
 
-/** Starts it, unless it runs, and runs it to its end. */
+/** Starts it and runs it to its end. */
 async function useUp(session: SupervisedSession, id: string): Promise<void> {
-  let pid: number;
-  try {
-    const init = await session.startInit(id, { stdout: true });
-    ({ pid } = init);
-    expect(await readAll(init.stdout)).toBe('begun\n');
-  } catch (error) {
-    if (!String(error).includes('already running')) throw error;
-    [pid = 0] = await pidsOf(session, id);
-  }
-  expect(await session.wait(id, pid)).toBe(5);
+  const init = await session.startInit(id, { stdout: true });
+  const [code, output] = await Promise.all([session.wait(id, init.pid), readAll(init.stdout)]);
+  expect([code, output]).toEqual([5, 'begun\n']);
   await session.delete(id);
 }
 
@@ -127,12 +120,24 @@ test('create with a terminal: the same', async () => {
 
 test('start: it is created and can be started, or it runs', async () => {
   await cutOffAtEach({
-    prepare: (session, id) => session.create(id, script),
+    prepare: (session, id) => session.create(id, { args: ['sleep', '1000'] }),
     operate: async (session, id) => {
       const init = await session.startInit(id, { stdout: true });
       init.stdout?.destroy();
     },
-    check: useUp,
+    check: async (session, id) => {
+      try {
+        const init = await session.startInit(id, { stdout: true });
+        init.stdout?.destroy();
+      } catch (error) {
+        expect(String(error)).toContain('already running');
+      }
+      const [pid = 0, ...others] = await pidsOf(session, id);
+      expect(others).toEqual([]);
+      await session.signal(id, pid, 9);
+      expect(await session.wait(id, pid)).toBe(137);
+      await session.delete(id);
+    },
   });
 });
 

@@ -1,30 +1,238 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import type net from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { OutputSoFar } from '../support/raw-flows.ts';
-import { useRootfs } from '../support/suite.ts';
-import { withSupervised } from '../support/supervised-agent.ts';
+import { processEntry } from '../support/proc.ts';
+import { NULL_CONTAINER } from '../support/raw-client.ts';
+import { firstData, readAll } from '../support/raw-flows.ts';
+import { shellProcess, useRootfs } from '../support/suite.ts';
+import { type SupervisedSession, withSupervised } from '../support/supervised-agent.ts';
 
 useRootfs();
 
-function told(milliseconds: number): void {
-  console.log(`negotiated ${Math.round(milliseconds)} ms after the kill`);
+/** Told, not asserted: how fast it is depends on what else the machine does. */
+async function replaced(session: SupervisedSession): Promise<void> {
+  const took = await session.supervised.replace();
+  console.log(`negotiated ${Math.round(took)} ms after the kill`);
 }
 
-const stdin = { stdin: true, stdout: true, stderr: true };
+const all = { stdin: true, stdout: true, stderr: true };
+const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
 
 test('a container that runs goes on: its streams, its exit code, its notification', async () => {
   await withSupervised({}, async (session) => {
     await session.create('c1', { args: ['sh', '-c', 'echo one; read x; echo "two $x"; exit 7'] });
-    const init = await session.startInit('c1', stdin);
-    const output = new OutputSoFar(init.stdout);
-    await output.contains('one\n');
-    told(await session.supervised.replace());
-    init.stdin?.write('more\n');
-    expect(await session.wait('c1', init.pid)).toBe(7);
-    await output.contains('two more\n');
-    expect(output.text).toBe('one\ntwo more\n');
+    const init = await session.startInit('c1', all);
+    expect(String(await firstData(init.stdout))).toBe('one\n');
+    init.stdout?.pause();
+    await replaced(session);
+    init.stdin?.end('more\n');
+    const { exitCode, stdout } = await session.finish('c1', init);
+    expect([exitCode, stdout]).toEqual([7, 'two more\n']);
     expect((await session.notification('c1')).body).toMatchObject({ ContainerId: 'c1' });
-    init.stdin?.destroy();
-    init.stderr?.destroy();
     await session.delete('c1');
+  });
+});
+
+test('a container that is created can be started, with its terminal or pipes', async () => {
+  await withSupervised({}, async (session) => {
+    for (const terminal of [false, true]) {
+      const id = terminal ? 'tty' : 'pipes';
+      await session.create(id, { args: ['sh', '-c', 'echo begun; exit 6'], terminal });
+      await replaced(session);
+      const init = await session.startInit(id, { stdout: true });
+      const { exitCode, stdout } = await session.finish(id, init);
+      expect([exitCode, stdout.trim()]).toEqual([6, 'begun']);
+      await session.delete(id);
+    }
+  });
+});
+
+test('processes that end while no agent runs: code and output are there, to the last byte', async () => {
+  await withSupervised({}, async (session) => {
+    const script = (code: number) =>
+      `trap 'kill $!; echo last words; exit ${code}' USR2; echo ready; sleep 1000 & wait`;
+    await session.create('c1', { args: ['sh', '-c', script(23)] });
+    const init = await session.startInit('c1', all);
+    await session.create('c2', { args: ['sleep', '1000'] });
+    const other = await session.startInit('c2', {});
+    const exec = await session.exec('c2', shellProcess(script(24)), all);
+    for (const { stdout } of [init, exec]) {
+      await firstData(stdout);
+      stdout?.pause();
+    }
+    const { supervised } = session;
+    const outer = [exec, init].map(({ pid }) => supervised.outerPid(pid));
+    const agent = supervised.pid ?? 0;
+    // Stopped, it neither relays nor collects.
+    process.kill(agent, 'SIGSTOP');
+    for (const pid of outer) {
+      process.kill(pid, 'SIGUSR2');
+      while (processEntry(pid)?.state !== 'Z') await delay(5);
+    }
+    process.kill(agent, 'SIGKILL');
+    await session.bridge.closed;
+    await supervised.connect();
+    expect(await session.finish('c1', init)).toMatchObject({
+      exitCode: 23,
+      stdout: 'last words\n',
+    });
+    expect(await session.finish('c2', exec)).toMatchObject({
+      exitCode: 24,
+      stdout: 'last words\n',
+    });
+    await session.notification('c1');
+    await session.delete('c1');
+    await session.killAndDelete('c2', other);
+  });
+});
+
+test('a container that ended before the kill: its code is there, its notification is not sent again', async () => {
+  await withSupervised({}, async (session) => {
+    await session.create('c1', { args: ['sh', '-c', 'exit 3'] });
+    const init = await session.startInit('c1', { stdout: true });
+    expect((await session.finish('c1', init)).exitCode).toBe(3);
+    await session.notification('c1');
+    await replaced(session);
+    expect(await session.wait('c1', init.pid)).toBe(3);
+    await session.delete('c1');
+    expect(session.bridge.notifications).toEqual([]);
+  });
+});
+
+test.each([
+  'pipes',
+  'terminal',
+])('%s: a stream goes on through kill after kill, no byte lost or twice', async (kind) => {
+  await withSupervised({}, async (session) => {
+    const terminal = kind === 'terminal';
+    const count = terminal ? 300_000 : 3_000_000;
+    const script = `${terminal ? 'stty -opost; ' : ''}seq ${count}; exit 5`;
+    await session.create('c1', { args: ['sh', '-c', script], terminal });
+    const init = await session.startInit('c1', { stdout: true });
+    const expected = createHash('sha256');
+    let total = 0;
+    for (let n = 1; n <= count; n++) {
+      expected.update(`${n}\n`);
+      total += `${n}\n`.length;
+    }
+    const received = createHash('sha256');
+    let [bytes, kills] = [0, 0];
+    for await (const chunk of init.stdout as net.Socket) {
+      received.update(chunk as Buffer);
+      bytes += (chunk as Buffer).length;
+      // What is not read meanwhile backs up to the process.
+      if (bytes < ((kills + 1) * total) / 4 || kills === 3) continue;
+      kills += 1;
+      await replaced(session);
+    }
+    init.stdout?.destroy();
+    expect([kills, bytes]).toEqual([3, total]);
+    expect(received.digest('hex')).toBe(expected.digest('hex'));
+    expect(await session.wait('c1', init.pid)).toBe(5);
+    await session.delete('c1');
+  });
+});
+
+test('input goes on, no byte lost or twice', async () => {
+  await withSupervised({}, async (session) => {
+    await session.create('c1', { args: ['sha256sum'] });
+    const init = await session.startInit('c1', all);
+    const hash = createHash('sha256');
+    for (let part = 0; part < 60; part++) {
+      const bytes = Buffer.alloc(100_000, part);
+      hash.update(bytes);
+      init.stdin?.write(bytes);
+      if (part % 20 === 10) await replaced(session);
+    }
+    init.stdin?.end();
+    const { exitCode, stdout } = await session.finish('c1', init);
+    expect([exitCode, stdout.split(' ')[0]]).toEqual([0, hash.digest('hex')]);
+    await session.delete('c1');
+  });
+});
+
+test('processes in a container: each has its streams and its code', async () => {
+  await withSupervised({}, async (session) => {
+    await session.create('c1', { args: ['sleep', '1000'] });
+    const init = await session.startInit('c1', { stdout: true });
+    const script = 'echo ready; read x; echo "$x"; exit $x';
+    const execs = [];
+    for (let n = 0; n < 3; n++) {
+      const exec = await session.exec('c1', shellProcess(script), all);
+      await firstData(exec.stdout);
+      exec.stdout?.pause();
+      execs.push(exec);
+    }
+    const terminal = await session.exec('c1', shellProcess(script, { terminal: true }), {
+      stdin: true,
+      stdout: true,
+    });
+    await firstData(terminal.stdout);
+    terminal.stdout?.pause();
+    await replaced(session);
+    for (const [n, exec] of execs.entries()) {
+      exec.stdin?.end(`${40 + n}\n`);
+      const { exitCode, stdout } = await session.finish('c1', exec);
+      expect([exitCode, stdout]).toEqual([40 + n, `${40 + n}\n`]);
+    }
+    terminal.stdin?.write('50\n');
+    const last = await session.finish('c1', terminal);
+    expect([last.exitCode, last.stdout]).toEqual([50, '50\r\n50\r\n']);
+    init.stdout?.destroy();
+    await session.signal('c1', init.pid, 9);
+    expect(await session.wait('c1', init.pid)).toBe(137);
+    await session.delete('c1');
+  });
+});
+
+test('processes of the VM: direct streams and a terminal', async () => {
+  await withSupervised({}, async (session) => {
+    const script = 'echo ready; read x; echo "$x"; exit $x';
+    const CommandArgs = ['sh', '-c', script];
+    const direct = await session.execInUvm({ CommandArgs, Environment: environment }, all);
+    const terminal = await session.execInUvm(
+      { CommandArgs, Environment: environment, EmulateConsole: true, ConsoleSize: [24, 80] },
+      { stdin: true, stdout: true },
+    );
+    for (const { stdout } of [direct, terminal]) {
+      await firstData(stdout);
+      stdout?.pause();
+    }
+    await replaced(session);
+    direct.stdin?.end('31\n');
+    expect(await session.finish(NULL_CONTAINER, direct)).toMatchObject({
+      exitCode: 31,
+      stdout: '31\n',
+    });
+    terminal.stdin?.write('32\n');
+    expect(await session.finish(NULL_CONTAINER, terminal)).toMatchObject({
+      exitCode: 32,
+      stdout: '32\r\n32\r\n',
+    });
+  });
+});
+
+test('what is kept can be read by nobody else, and is gone with the containers', async () => {
+  await withSupervised({}, async (session) => {
+    await session.create('c1', { args: ['sleep', '1000'] });
+    const state = session.supervised.path('/run/gcs/state');
+    expect(statSync(state).mode & 0o777).toBe(0o700);
+    expect(readFileSync(`${state}/c/c1/state.json`, 'utf8')).toContain('"phase":"created"');
+    await session.delete('c1');
+  });
+});
+
+test('an agent that is told to end takes its containers with it, and forgets them', async () => {
+  await withSupervised({ mayEnd: true }, async (session) => {
+    await session.create('c1', { args: ['sleep', '1000'] });
+    const init = await session.startInit('c1', { stdout: true });
+    await replaced(session);
+    const ended = readAll(init.stdout);
+    process.kill(session.supervised.pid ?? 0, 'SIGTERM');
+    await session.supervised.bridge.closed;
+    await ended;
+    expect(await session.supervised.end()).toEqual({ code: 0, signal: null });
   });
 });

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AgentProcess, type TestedAgent } from './agent-process.ts';
+import { type AgentExit, AgentProcess, type TestedAgent } from './agent-process.ts';
 import { assertNothingLeft, takeCensus } from './census.ts';
 import { descendants } from './proc.ts';
 import { type RawBridge, RawHost } from './raw-client.ts';
@@ -16,8 +16,8 @@ export interface SupervisedOptions {
   /** Where bin/gcs is; default the project's own. */
   root?: string;
   args?: readonly string[];
-  /** False: a bare agent, which the test starts again itself. */
-  supervise?: boolean;
+  /** The agent ends in the test, and its namespaces with it. */
+  mayEnd?: boolean;
 }
 
 /** The bridge is another one after each kill. */
@@ -85,6 +85,18 @@ export class SupervisedAgent implements Tested {
     return await this.connect(since);
   }
 
+  /** Resolves when the supervisor has ended, with how. */
+  end(): Promise<AgentExit> {
+    return this.#process.exited;
+  }
+
+  /** As this process sees it, the process that has `pid` for the agent. */
+  outerPid(pid: number): number {
+    const found = descendants(this.supervisorPid).find((entry) => pidsOf(entry.pid)[1] === pid);
+    if (found === undefined) throw new Error(`no process ${pid}`);
+    return found.pid;
+  }
+
   /** Path of a file as the agent has it. */
   path(file: string): string {
     return join(`/proc/${this.supervisorPid}/root`, file);
@@ -96,6 +108,12 @@ export class SupervisedAgent implements Tested {
   }
 }
 
+function pidsOf(pid: number): number[] {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const numbers = /^NSpid:\s+(.*)$/m.exec(status)?.[1] ?? '';
+  return numbers.split(/\s+/).map(Number);
+}
+
 function commandLine(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
@@ -105,7 +123,7 @@ function commandLine(pid: number): string {
 }
 
 function isAgent(pid: number): boolean {
-  return commandLine(pid).includes('build/gcs.cjs');
+  return commandLine(pid).includes('build/start.cjs\0gcs\0');
 }
 
 export class SupervisedSession extends Session {
@@ -145,7 +163,7 @@ export async function withSupervised(
     const before = takeCensus({ agent: censusOf(supervised) });
     try {
       await body(new SupervisedSession(supervised));
-      await assertNothingLeft(before);
+      if (options.mayEnd !== true) await assertNothingLeft(before);
     } catch (error) {
       if (error instanceof Error) error.message += `\n(log of the agents:\n${supervised.log})`;
       throw error;
