@@ -62,6 +62,7 @@ export class InitChannel implements Disposable {
   #unsent: Unsent[] = [];
   #sendingRest: Promise<void> | undefined;
   #failure: unknown;
+  #lost = false;
 
   /** Takes the descriptor over. */
   constructor(fd: Fd, options: { ownsMachine?: boolean } = {}) {
@@ -90,7 +91,7 @@ export class InitChannel implements Disposable {
 
   /** False once init, or we, have closed the channel. */
   get open(): boolean {
-    return this.#failure === undefined;
+    return this.#failure === undefined && !this.#lost;
   }
 
   /**
@@ -136,7 +137,8 @@ export class InitChannel implements Disposable {
       sendFds(this.#fd, bytes, fds);
     } catch (error) {
       if (hasCode(error, 'EAGAIN')) return false;
-      // Init's end is closed: what it has answered before is still to be read.
+      // Init's end is closed, and what it has answered before still to be read.
+      if (hasCode(error, 'EPIPE') || hasCode(error, 'ECONNRESET')) this.#lost = true;
       waiter.reject(error);
       return true;
     }

@@ -95,6 +95,53 @@ describe('spawned children', () => {
   });
 });
 
+describe('an end that is told before it is collected', () => {
+  test.each([
+    'exit 12',
+    'kill -9 $$',
+  ])('%s: the owner has it while the kernel still does', async (script) => {
+    const child = shell(script);
+    const seen: unknown[] = [];
+    const before = BigInt(Date.now()) * 1_000_000n;
+    child.beforeCollect = (end) => {
+      seen.push(end, processState(child.pid), child.status);
+    };
+    const status = await child.exited;
+    expect(seen).toEqual([child.ended, 'Z', undefined]);
+    expect(child.ended).toEqual({ status, endedAtNs: expect.any(BigInt), reason: undefined });
+    expect((child.ended?.endedAtNs ?? 0n) >= before).toBe(true);
+    expect(processState(child.pid)).toBeUndefined();
+  });
+
+  test('also for one that was adopted', async () => {
+    using hold = reaper.hold();
+    const child = reaper.adopt(await leaveBehind('exit 42'));
+    const states: unknown[] = [];
+    child.beforeCollect = () => states.push(processState(child.pid));
+    hold[Symbol.dispose]();
+    expect(await child.exited).toEqual({ kind: 'exited', code: 42 });
+    expect(states).toEqual(['Z']);
+  });
+
+  test('an owner that throws is heard of, and the process collected all the same', async () => {
+    const heard = once(process, 'uncaughtException');
+    const listeners = process.listeners('uncaughtException');
+    // Vitest's own would fail the run.
+    for (const each of listeners.slice(0, -1)) process.off('uncaughtException', each);
+    try {
+      const child = shell('exit 13');
+      child.beforeCollect = () => {
+        throw new Error('disk full');
+      };
+      expect(await child.exited).toEqual({ kind: 'exited', code: 13 });
+      expect((await heard)[0]).toMatchObject({ message: 'disk full' });
+      expect(processState(child.pid)).toBeUndefined();
+    } finally {
+      for (const each of listeners.slice(0, -1)) process.on('uncaughtException', each);
+    }
+  });
+});
+
 describe('adopted processes', () => {
   test('one that lives is watched from then on', async () => {
     using hold = reaper.hold();

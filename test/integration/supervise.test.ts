@@ -165,7 +165,7 @@ describe('the agent', () => {
       'SigBlk:\t0000000000000000',
     ]);
     expect(supervised.output).toContain(`3 ${supervised.pid} ${supervised.pid} ${supervised.run}`);
-    expect(supervised.errors).toContain('to err');
+    await supervised.seeError(/^to err$/m);
   });
 
   test('cannot power the machine off: a supervisor refuses', async () => {
