@@ -17,6 +17,10 @@ const NEEDED = [
   { name: 'xfsprogs', command: 'mkfs.xfs' },
   { name: 'squashfs-tools', command: 'mksquashfs' },
   { name: 'diod', command: 'diod' },
+  // Says whether what we make of image layers is what it would make.
+  { name: 'cryptsetup-bin', command: 'veritysetup' },
+  // An engine that nobody here wrote drives the agent.
+  { name: 'podman', command: 'podman' },
   // The VM: its init, its image, and what runs it.
   { name: 'musl-tools', command: 'musl-gcc' },
   { name: 'binutils', command: 'readelf' },

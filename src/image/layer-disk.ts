@@ -29,6 +29,8 @@ export interface BuildOptions {
   /** Told of the bytes of the layer's file that were read so far. */
   readonly onProgress?: (bytes: number) => void;
   readonly signal?: AbortSignal | undefined;
+  /** Most bytes of the layer when it is unpacked; default imageLimits.layerBytes. */
+  readonly mostBytes?: number;
 }
 
 /**
@@ -64,7 +66,7 @@ async function take(member: TarMember, image: ErofsWriter, users: UserFiles): Pr
 /** The layer's tar archive; both its digests have been checked when it has ended. */
 async function* checkedLayer(
   { diffId, digest, file }: LayerSource,
-  { onProgress, signal }: BuildOptions,
+  { onProgress, signal, mostBytes = imageLimits.layerBytes }: BuildOptions,
 ): AsyncGenerator<Buffer> {
   const what = `layer ${shortDigest(diffId)}`;
   const packed = digest === undefined ? undefined : new DigestCheck(digest, what);
@@ -78,14 +80,12 @@ async function* checkedLayer(
       onProgress?.(read);
       yield chunk;
     }
-    // Before anything is made of what it is compressed to: the last chunk is not passed on unchecked.
     packed?.finish();
   })();
   for await (const chunk of decompressed(source, what)) {
     unpacked.update(chunk);
-    if (unpacked.bytes > imageLimits.layerBytes) {
-      const most = imageLimits.layerBytes;
-      throw new ImageError('refused', `${what} unpacks to more than ${most} bytes`);
+    if (unpacked.bytes > mostBytes) {
+      throw new ImageError('refused', `${what} unpacks to more than ${mostBytes} bytes`);
     }
     yield chunk;
   }

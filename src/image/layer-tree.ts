@@ -178,7 +178,8 @@ function assign(node: LayerNode, entry: TarEntry): void {
     if (id < 0 || id > MAX_ID) throw refused(entry.name, `has the impossible ${field} ${id}`);
     node[field] = id;
   }
-  node.mode = entry.mode;
+  // Links have no mode of their own on Linux, whatever an archive says.
+  node.mode = entry.type === 'symlink' ? 0o777 : entry.mode;
   node.mtime = entry.mtime;
   node.mtimeNs = entry.mtimeNs;
   if (entry.major > 0xfff || entry.minor > 0xf_ffff || entry.major < 0 || entry.minor < 0) {
