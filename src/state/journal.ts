@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import type { Logger } from '../log/logger.ts';
 import type { ProcessEnd } from '../os/process.ts';
 import { StateDirectory, StateInUseError } from './directory.ts';
@@ -5,6 +6,7 @@ import type {
   AnnouncedExit,
   ContainerFacts,
   ContainerProgress,
+  DoorExec,
   ProcessProgress,
   ProcessStreamsKind,
   RecordedEnd,
@@ -79,9 +81,12 @@ export class Journal {
     return new ProcessRecord(this, `p/${number}.json`, { streams, phase: 'starting', args });
   }
 
-  /** What else the agent needs to know after a restart: "network", "storage". */
-  write(name: string, record: object): void {
-    this.attempt((directory) => directory.write(name, record));
+  /** What else an agent needs to know that takes the place of this one. */
+  write(name: `${'network' | 'storage'}/${string}`, record: object): void {
+    this.attempt((directory) => {
+      directory.makeDirectory(dirname(name));
+      directory.write(name, record);
+    });
   }
 
   removeFile(name: string): void {
@@ -200,8 +205,8 @@ export class ContainerRecord {
     this.#set({ phase });
   }
 
-  running(): void {
-    this.#set({ phase: 'running', startedAt: Date.now() });
+  running(options: { hub?: boolean } = {}): void {
+    this.#set({ phase: 'running', startedAt: Date.now(), ...options });
   }
 
   /** Found by the agent that came after. */
@@ -224,9 +229,10 @@ export class ContainerRecord {
     else this.#set({ announced: true });
   }
 
-  createProcess(streams: ProcessStreamsKind, number: number): ProcessRecord {
+  createProcess(streams: ProcessStreamsKind, number: number, door?: DoorExec): ProcessRecord {
     const name = `c/${this.#id}/p/${number}.json`;
-    return new ProcessRecord(this.#journal, name, { streams, phase: 'starting' }, { of: this });
+    const progress = { streams, phase: 'starting' as const, door };
+    return new ProcessRecord(this.#journal, name, progress, { of: this });
   }
 
   /** Nothing of it is left, but perhaps an announcement on its way. */

@@ -1,4 +1,5 @@
 import type { ExitStatus, ProcessEnd } from '../os/process.ts';
+import type { OciProcess } from '../spec/oci.ts';
 
 /** Of all files; one of another version is left alone. */
 export const stateVersion = 1;
@@ -35,6 +36,25 @@ export interface SurroundingsRecord {
   pins?: readonly string[];
 }
 
+/** What only the management door knows of a container, from its create on. */
+export interface DoorFacts {
+  /** The bundle its maker named, where the agent has one of its own. */
+  readonly origin?: string | undefined;
+  /** init's stdin is left open for who attaches. */
+  readonly openStdin: boolean;
+  /** Of init's output, in the CRI's format. */
+  readonly log?: { readonly path: string; readonly maxBytes?: number; readonly maxFiles?: number };
+}
+
+/** An exec of the management door. */
+export interface DoorExec {
+  readonly processId: string;
+  /** As the runtime got it. */
+  readonly process: OciProcess;
+  /** Clients may attach: it was started without streams. */
+  readonly hub: boolean;
+}
+
 /** container.json: written before anything of the container is made. */
 export interface ContainerFacts {
   readonly id: string;
@@ -49,6 +69,7 @@ export interface ContainerFacts {
   readonly network: string | undefined;
   /** Its resolv.conf, as it was planned. */
   readonly resolver: { readonly path: string; readonly content: string } | undefined;
+  readonly door?: DoorFacts | undefined;
   /** What writing the bundle adds, the deepest directory first. */
   readonly made: { readonly files: readonly string[]; readonly directories: readonly string[] };
 }
@@ -80,6 +101,8 @@ export interface ContainerProgress {
   /** Milliseconds since the epoch. */
   createdAt?: number;
   startedAt?: number;
+  /** Clients may attach to init: it was started without streams. */
+  hub?: boolean;
   end?: RecordedEnd;
   /** The last of SIGTERM and SIGKILL that reached init through the agent. */
   endedBy?: number;
@@ -100,6 +123,7 @@ export interface ProcessProgress {
   args?: readonly string[] | undefined;
   process?: ProcessIdentity;
   end?: RecordedEnd;
+  readonly door?: DoorExec | undefined;
 }
 
 /** The end of a process as it was recorded. */

@@ -71,6 +71,17 @@ export class ConnectionSet implements Disposable {
     return new ConnectionSet(fds);
   }
 
+  /** These connections, kept from now on; this set is empty afterwards. */
+  keptBy(keeper: StdioKeeper | undefined): ConnectionSet {
+    const fds = this.take();
+    if (keeper === undefined) return new ConnectionSet(fds);
+    for (const name of streamNames) {
+      const fd = fds[name];
+      if (fd !== null) fds[name] = keeper.keep(name, 'h', fd);
+    }
+    return new ConnectionSet(fds);
+  }
+
   /** The streams there are connections for. */
   get wanted(): Partial<Record<StreamName, true>> {
     return Object.fromEntries(

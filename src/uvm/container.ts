@@ -10,12 +10,16 @@ import type { ContainerId, RuntimeContainer, RuntimeProcess } from '../runtime/r
 import { prepareExec } from '../spec/exec.ts';
 import type { OciLinuxResources, OciProcess, OciSpec } from '../spec/oci.ts';
 import type { ContainerRecord, Journal } from '../state/journal.ts';
+import type { DoorExec, DoorFacts } from '../state/records.ts';
 import type { ConnectionSet } from '../stdio/connection-set.ts';
+import type { CriLog } from '../stdio/cri-log.ts';
 import type { StdioKeeper } from '../stdio/keeper.ts';
 import type { StdioPorts, StdioSession } from '../stdio/stdio.ts';
 import { ExitAnnouncement, exitTypeOf } from './exit-announcement.ts';
 import { GuestProcess } from './guest-process.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import type { AttachHub } from './management/attach-hub.ts';
+import type { OwnProcess } from './management/managed-container.ts';
 import { MemoryKills } from './memory-kills.ts';
 import type { ContainerExit } from './operations.ts';
 import type { PodPlace } from './pod.ts';
@@ -38,6 +42,10 @@ export interface ContainerParts {
   place: PodPlace | undefined;
   /** Removes the bundle, the scratch directory and all it had around it; never throws. */
   removeDirectories: () => Promise<void>;
+  /** What the management door knows of it; undefined for one that the bridge has made. */
+  door: DoorFacts | undefined;
+  /** Of its init's output; closed by the container. */
+  criLog: CriLog | undefined;
   record: ContainerRecord;
   /** Of init's streams. */
   keeper: StdioKeeper | undefined;
@@ -54,6 +62,9 @@ export interface RestoredContainer {
   readonly endedBy: number | undefined;
   /** Those that were started through the bridge. */
   readonly execs: readonly GuestProcess[];
+  /** For the management door: where clients of init attach, and its processes. */
+  readonly hub: AttachHub | undefined;
+  readonly ofDoor: readonly OwnProcess[];
 }
 
 export interface ContainerContext {
@@ -72,8 +83,8 @@ export interface ExecPlan {
   process: OciProcess;
   /** What is not taken from them stays the caller's. */
   connections: ConnectionSet;
-  /** Name in events; default by its pid. */
-  processId?: string;
+  /** Of the management door: by its name in events, and for an agent after this one. */
+  door?: DoorExec;
   /** Of its streams, where the connections have one; default a new one. */
   number?: number;
   /** Instead of the context's. */
@@ -123,6 +134,8 @@ export class Container {
       context.lifecycle.emit({ kind: 'oom', containerId: this.id, kills }),
     );
     if (restored !== undefined) this.#restore(restored);
+    const { criLog } = parts;
+    if (criLog !== undefined) void this.init.closed().then(() => criLog.close());
     this.#announcement = new ExitAnnouncement(this.init, () => this.#announce());
     // The end of a container belongs to no request, least of all to the one that created it.
     runWithoutLogFields(() => {
@@ -151,6 +164,11 @@ export class Container {
       this.processes.add(process);
       this.#tellOfEnd(process, `pid:${process.pid}`);
     }
+    for (const { processId, guest } of restored.ofDoor) {
+      if (guest === undefined) continue;
+      this.others.add(guest);
+      this.#tellOfEnd(guest, processId);
+    }
   }
 
   #announce(): void {
@@ -161,6 +179,31 @@ export class Container {
     const told = (): void => record.announced();
     this.#context.onExit({ containerId: this.id, ...exit, told });
     this.#memoryKills.tell();
+  }
+
+  get door(): DoorFacts | undefined {
+    return this.#parts.door;
+  }
+
+  get criLog(): CriLog | undefined {
+    return this.#parts.criLog;
+  }
+
+  /** What the management door takes over from an agent before this one. */
+  get restored(): Pick<RestoredContainer, 'hub' | 'ofDoor'> | undefined {
+    return this.#parts.restored;
+  }
+
+  /** Keeps the connections that init is started on. */
+  get initKeeper(): StdioKeeper | undefined {
+    return this.#parts.keeper;
+  }
+
+  /** For the streams of an exec: their number, and what keeps their connections. */
+  nextStreams(): { number: number; keeper: StdioKeeper | undefined } {
+    const { streams, journal } = this.#context;
+    const number = journal.nextNumber();
+    return { number, keeper: streams.keeper(number) };
   }
 
   get runtime(): RuntimeContainer {
@@ -207,7 +250,11 @@ export class Container {
   }
 
   /** The same on connections that are there; what is not taken from them stays the caller's. */
-  async startOn(connections: ConnectionSet, signal?: AbortSignal): Promise<number> {
+  async startOn(
+    connections: ConnectionSet,
+    options: { signal?: AbortSignal; hub?: boolean } = {},
+  ): Promise<number> {
+    const { signal, hub = false } = options;
     return await this.#lock.exclusive(async () => {
       this.#assertNotDeleted();
       if (this.#started) {
@@ -236,7 +283,7 @@ export class Container {
       }
       this.#started = true;
       this.#startedAt = Date.now();
-      record.running();
+      record.running(hub ? { hub } : {});
       this.#context.lifecycle.emit({
         kind: 'start',
         containerId: this.id,
@@ -261,9 +308,8 @@ export class Container {
   async exec(process: OciProcess, ports: StdioPorts): Promise<number> {
     using _place = this.processes.reserve();
     const prepared = await prepareExec(process, this.spec);
-    const { streams, journal } = this.#context;
-    const number = journal.nextNumber();
-    using connections = await streams.dial(ports, streams.keeper(number));
+    const { number, keeper } = this.nextStreams();
+    using connections = await this.#context.streams.dial(ports, keeper);
     const register = (started: GuestProcess): void => this.processes.add(started);
     return (await this.execOn({ process: prepared, connections, register, number })).pid;
   }
@@ -276,7 +322,11 @@ export class Container {
       const { streams, journal } = this.#context;
       const { number = journal.nextNumber() } = plan;
       const terminal = process.terminal === true;
-      const record = this.#parts.record.createProcess(terminal ? 'terminal' : 'pipes', number);
+      const record = this.#parts.record.createProcess(
+        terminal ? 'terminal' : 'pipes',
+        number,
+        plan.door,
+      );
       try {
         const keeper = streams.keeper(number);
         using own = streams.forProcess(terminal, connections.wanted, { keeper });
@@ -290,7 +340,7 @@ export class Container {
         record.running(started);
         const guestProcess = new GuestProcess(started, session, record);
         plan.register(guestProcess);
-        this.#tellOfExec(guestProcess, plan.processId ?? `pid:${started.pid}`);
+        this.#tellOfExec(guestProcess, plan.door?.processId ?? `pid:${started.pid}`);
         return guestProcess;
       } catch (error) {
         record.remove();

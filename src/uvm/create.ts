@@ -8,11 +8,12 @@ import { type ContainerPlan, type PlannedFile, planContainer } from '../spec/pla
 import type { PolicyDocument } from '../spec/security-context.ts';
 import { parseSpec } from '../spec/validate.ts';
 import type { ContainerRecord, Journal } from '../state/journal.ts';
+import type { DoorFacts } from '../state/records.ts';
 import type { ConnectionSet } from '../stdio/connection-set.ts';
-import type { OutputSettings } from '../stdio/output-stream.ts';
 import type { BundleClaims } from './bundle-claims.ts';
 import { Container, type RestoredContainer } from './container.ts';
 import { joinNetwork, networkOf } from './container-network.ts';
+import { openDoorLog } from './door-log.ts';
 import { checkHostDirectory, holdsContainersOnly } from './host-directory.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Namespaces } from './namespaces.ts';
@@ -35,8 +36,8 @@ export interface CreateContext {
   lifecycle: Lifecycle;
   /** Offered to the container. */
   policyDocuments: readonly PolicyDocument[];
-  /** What else becomes of init's output. */
-  output?: OutputSettings;
+  /** Of a container of the management door. */
+  door?: DoorFacts;
   journal: Journal;
   /** It is not made anew: what it is made from, and the host's ends of its streams. */
   restore?: { checkpoint: CriuOptions; connections: ConnectionSet };
@@ -68,6 +69,7 @@ export async function createContainer(
     ...(network === undefined ? {} : { dns: network.dns }),
     pod: (sandboxId) => context.pods.find(sandboxId),
     policyDocuments: context.policyDocuments,
+    verbatim: request.verbatim,
     warn: (message) => logger.warning(message),
   });
   // Those of a sandbox are its pod's, in a directory that is still to be made.
@@ -83,6 +85,7 @@ export async function createContainer(
     terminal: plan.spec.process?.terminal === true,
     network: network?.id,
     resolver: plan.files.find(({ path }) => path.endsWith('/resolv.conf')),
+    door: context.door,
     made: bundleAdditions(bundle, files, { mayReplace }),
   });
   try {
@@ -155,8 +158,10 @@ async function createInBundle(
   const terminal = spec.process?.terminal === true;
   // Which streams init is to have is only known when it is started: it gets all three now.
   const keeper = streams.keeper(stdio);
+  const criLog = openDoorLog(context.door);
+  const output = criLog === undefined ? {} : { criLog, outliveHost: true };
   const initStreams = streams.forProcess(terminal, 'later', {
-    ...context.output,
+    ...output,
     log: surroundings.takeLog(),
     keeper,
   });
@@ -176,6 +181,7 @@ async function createInBundle(
     if (network !== undefined) await joinOrDelete(network, created, plan.files, logger);
   } catch (error) {
     initStreams[Symbol.dispose]();
+    criLog?.close();
     throw error;
   }
   await surroundings.created();
@@ -189,6 +195,8 @@ async function createInBundle(
       initStreams,
       place: surroundings.place,
       removeDirectories,
+      door: context.door,
+      criLog,
       record,
       keeper,
       ...(running === undefined ? {} : { restored: running }),
@@ -213,6 +221,8 @@ function asRunning(
     session,
     endedBy: undefined,
     execs: [],
+    hub: undefined,
+    ofDoor: [],
   };
 }
 

@@ -70,6 +70,12 @@ export class GuestProcess {
     return status;
   }
 
+  /** Settles when it has ended and its streams carry nothing any more. */
+  async closed(): Promise<void> {
+    await this.drained;
+    await this.#session?.closed;
+  }
+
   /** In clock ticks since boot. */
   get startTime(): number {
     return this.#process.startTime;

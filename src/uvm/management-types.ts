@@ -110,6 +110,8 @@ export interface CreateRequest {
   /** Of a stop, name or number; default SIGTERM. */
   stopSignal?: string | number;
   annotations?: Record<string, string>;
+  /** The runtime gets the spec with nothing added: no cgroup below /pods, no network files. For callers that are container engines. Default false. */
+  verbatim?: boolean;
 }
 
 export interface StartOptions {

@@ -15,6 +15,8 @@ export interface CreateContainerRequest {
   spec: OciSpec;
   /** Removed on delete. */
   scratchDir?: string;
+  /** The runtime gets the spec as it is: no pod's cgroup, no network files. */
+  verbatim?: boolean | undefined;
 }
 
 /** A process of the VM itself, outside every container. */

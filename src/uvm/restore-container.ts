@@ -8,9 +8,14 @@ import type { OciSpec } from '../spec/oci.ts';
 import { ContainerRecord, ProcessRecord } from '../state/journal.ts';
 import { type ContainerFacts, type ContainerProgress, endFrom } from '../state/records.ts';
 import type { FoundContainer, FoundProcess } from '../state/recover.ts';
+import type { CriLog } from '../stdio/cri-log.ts';
+import type { OutputSettings } from '../stdio/output-stream.ts';
 import { Container, type RestoredContainer } from './container.ts';
 import { rejoinNetwork } from './container-network.ts';
+import { openDoorLog } from './door-log.ts';
 import type { GuestProcess } from './guest-process.ts';
+import { AttachHub } from './management/attach-hub.ts';
+import type { OwnProcess } from './management/managed-container.ts';
 import type { Recovery } from './recover.ts';
 import { removeDirectory } from './remove-directory.ts';
 import { lostStreams, restoreExec, resumeSession, watchEnd } from './restore-process.ts';
@@ -109,21 +114,24 @@ async function goOn(
   }
   watchEnd(loaded.container.init, record);
   const surroundings = await Surroundings.restore(found.surroundings, { ...recovery, id });
+  const criLog = reopenDoorLog(facts, recovery);
   const container = new Container(
     {
       spec,
       runtime: loaded.container,
       runtimeName: facts.runtime,
-      initStreams: started ? lostStreams : await unstartedStreams(facts, recovery),
+      initStreams: started ? lostStreams : await unstartedStreams(facts, criLog, recovery),
       place: surroundings.place,
       removeDirectories: async () => {
         await surroundings[Symbol.asyncDispose]();
         if (facts.scratch !== undefined) await removeDirectory(facts.scratch, false, logger);
         await removeBundle(facts, recovery);
       },
+      door: facts.door,
+      criLog,
       record,
       keeper: streams.keeper(facts.stdio),
-      restored: await restored(known, loaded, running, started, recovery),
+      restored: await restored(known, loaded, running, { started, criLog }, recovery),
     },
     {
       streams,
@@ -163,23 +171,39 @@ function ownsPidNamespace(spec: OciSpec): boolean {
   return entry !== undefined && (entry.path ?? '') === '';
 }
 
+/** A log that cannot be opened again is told of; the container goes on without it. */
+function reopenDoorLog({ door, id }: ContainerFacts, { logger }: Recovery): CriLog | undefined {
+  try {
+    return openDoorLog(door);
+  } catch (error) {
+    logger.error('a log is lost', { containerId: id, error: String(error) });
+    return undefined;
+  }
+}
+
+function outputTo(criLog: CriLog | undefined): OutputSettings {
+  return criLog === undefined ? {} : { criLog, outliveHost: true };
+}
+
 async function unstartedStreams(
   { stdio, terminal }: ContainerFacts,
+  criLog: CriLog | undefined,
   { streams, store, names }: Recovery,
 ): Promise<StartedStreams> {
   if (store?.available !== true) return lostStreams;
-  return await streams.resumeUnstarted(stdio, { terminal, names });
+  return await streams.resumeUnstarted(stdio, { terminal, names, ...outputTo(criLog) });
 }
 
 async function restored(
   { id, facts, record, takeover }: Known,
   loaded: LoadedContainer,
   running: readonly FoundProcess[],
-  started: boolean,
+  { started, criLog }: { started: boolean; criLog: CriLog | undefined },
   recovery: Recovery,
 ): Promise<RestoredContainer> {
   const { createdAt = Date.now(), startedAt, endedBy } = record.progress;
   const execs: GuestProcess[] = [];
+  const ofDoor: OwnProcess[] = [];
   for (const [index, process] of loaded.execs.entries()) {
     const { number, progress } = running[index] as FoundProcess;
     const name = `c/${id}/p/${number}.json`;
@@ -189,14 +213,32 @@ async function restored(
       { ...progress },
       { known: true, of: record },
     );
-    execs.push(await restoreExec(process, number, own, recovery));
+    const { door } = progress;
+    const hub = hubOf(door?.hub === true, progress.streams === 'terminal', false);
+    const guest = await restoreExec(process, number, own, recovery, hub?.connections);
+    if (door === undefined) execs.push(guest);
+    else ofDoor.push({ processId: door.processId, spec: door.process, guest, hub });
   }
+  const hub = hubOf(record.progress.hub === true, facts.terminal, facts.door?.openStdin === true);
   return {
     createdAt,
     startedAt: started ? (startedAt ?? createdAt) : undefined,
     paused: takeover.state(id)?.status === 'paused',
-    session: started ? await resumeSession(facts.stdio, facts.terminal, recovery) : undefined,
+    session: started
+      ? await resumeSession(facts.stdio, facts.terminal, recovery, {
+          ...outputTo(criLog),
+          ...(hub === undefined ? {} : { connections: hub.connections }),
+        })
+      : undefined,
     endedBy,
     execs,
+    hub,
+    ofDoor,
   };
+}
+
+/** Clients may attach again: the ends of those before went with their agent. */
+function hubOf(had: boolean, terminal: boolean, stdin: boolean): AttachHub | undefined {
+  if (!had) return undefined;
+  return new AttachHub({ stdin: terminal || stdin, stdout: true, stderr: !terminal });
 }

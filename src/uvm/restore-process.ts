@@ -13,6 +13,8 @@ import {
 import type { RuntimeProcess } from '../runtime/runtime.ts';
 import type { ProcessRecord } from '../state/journal.ts';
 import { endFrom, type RecordedEnd } from '../state/records.ts';
+import type { ConnectionSet } from '../stdio/connection-set.ts';
+import type { OutputSettings } from '../stdio/output-stream.ts';
 import { PipeRelay } from '../stdio/pipe-relay.ts';
 import type { AgentPipes, StdioSession } from '../stdio/stdio.ts';
 import { GuestProcess } from './guest-process.ts';
@@ -53,8 +55,11 @@ export async function restoreExec(
   number: number,
   record: ProcessRecord,
   recovery: Recovery,
+  connections?: ConnectionSet,
 ): Promise<GuestProcess> {
-  const session = await resumeSession(number, record.progress.streams === 'terminal', recovery);
+  const terminal = record.progress.streams === 'terminal';
+  const more = connections === undefined ? {} : { connections };
+  const session = await resumeSession(number, terminal, recovery, more);
   watchEnd(process, record);
   return new GuestProcess(process, session, record);
 }
@@ -73,11 +78,13 @@ export async function resumeSession(
   number: number,
   terminal: boolean,
   recovery: Recovery,
+  more: OutputSettings & { connections?: ConnectionSet } = {},
 ): Promise<StdioSession | undefined> {
   const { streams, store, names, logger } = recovery;
+  using _given = more.connections;
   if (store?.available !== true) return undefined;
   try {
-    return await streams.resume(number, { terminal, names });
+    return await streams.resume(number, { terminal, names, ...more });
   } catch (error) {
     logger.error('streams are lost', { streams: number, error: String(error) });
     return undefined;

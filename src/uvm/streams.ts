@@ -237,9 +237,17 @@ export class StreamFactory {
     return new DirectStdio(connections);
   }
 
-  /** The streams of a process that an agent before this one had started; see resumeSession(). */
-  async resume(number: number, options: ResumedOptions): Promise<StdioSession> {
-    return resumeSession(await this.#fetch(number, options), this.#resumeOptions(options));
+  /** The streams of a process that an agent before this one had started; see resumeSession(). `connections` take the place of those that were kept. */
+  async resume(
+    number: number,
+    options: ResumedOptions & { connections?: ConnectionSet },
+  ): Promise<StdioSession> {
+    const { connections, ...rest } = options;
+    const streams = await this.#fetch(number, rest);
+    if (connections === undefined) return resumeSession(streams, this.#resumeOptions(rest));
+    for (const fd of Object.values(streams.connections)) fd?.close();
+    const joined = { ...streams, connections: connections.take() };
+    return resumeSession(joined, this.#resumeOptions(rest));
   }
 
   /** The streams of a container that was created and not started. A start under way is undone: connections are closed. */

@@ -63,9 +63,7 @@ export interface UvmDependencies {
 const SIGNAL_MAX = 64;
 
 /** What the bridge has no words for. */
-export type CreateChoices = Partial<
-  Pick<CreateContext, 'runtime' | 'signal' | 'output' | 'restore'>
->;
+export type CreateChoices = Partial<Pick<CreateContext, 'runtime' | 'signal' | 'door' | 'restore'>>;
 
 /** The utility VM: its containers, and the processes that run outside of them. */
 export class Uvm implements UvmOperations {
@@ -108,6 +106,7 @@ export class Uvm implements UvmOperations {
       reaper: dependencies.reaper,
       transport: dependencies.transport,
       logger: dependencies.logger.with({ target: 'storage' }),
+      journal,
       containerAt: (path) => this.#containerAt(path),
     });
   }
@@ -129,6 +128,7 @@ export class Uvm implements UvmOperations {
       pods: this.#pods,
       claims: this.#claims,
       namespaces: this.network,
+      resources: this.resources,
       exits: this.#exits,
       lifecycle: this.#lifecycle,
       end: this.#end.signal,

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { AgentErrorCode } from '../../src/errors.ts';
@@ -408,4 +408,63 @@ test('deleting one that runs needs force', async () => {
   await refusal('container-not-stopped', management.delete('c'));
   await management.delete('c', { force: true });
   await refusal('container-not-found', management.delete('c'));
+});
+
+test('the output is logged in the format of the CRI, beside whatever else becomes of it', async () => {
+  const { management, directory } = suite.lab;
+  const path = join(directory, 'c.log');
+  const { connections, clients } = streams('stdin', 'stdout');
+  const spec = suite.lab.spec({ args: 'echo out; echo err >&2; printf part; read x; echo after' });
+  const created = await management.create({ id: 'c', spec, log: { path, maxBytes: 1_000_000 } });
+  expect(created.logPath).toBe(path);
+  await management.start('c', { streams: connections });
+  await readUntil(clients.stdout, 'part');
+  // A client that goes away is not the end of who is logged.
+  clients.stdout?.destroy();
+  clients.stdin?.end('go\n');
+  expect(await management.wait('c')).toMatchObject({ exitCode: 0 });
+  const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+  const entries = lines.map((line) => line.split(' ').slice(1).join(' '));
+  expect(entries.filter((line) => line.startsWith('stderr'))).toEqual(['stderr F err']);
+  expect(entries.filter((line) => line.startsWith('stdout'))).toEqual([
+    'stdout F out',
+    'stdout P part',
+    'stdout F after',
+  ]);
+  await management.delete('c');
+  clients.stdin?.destroy();
+  rmSync(path);
+});
+
+test('a log that was moved away is begun anew', async () => {
+  const { management, directory } = suite.lab;
+  const path = join(directory, 'c.log');
+  const spec = suite.lab.spec({ args: 'echo first; read x; echo second; read y' });
+  await management.create({ id: 'c', spec, openStdin: true, log: { path } });
+  await management.start('c');
+  const input = streams('stdin');
+  await management.attach('c', 'init', input.connections);
+  await expect.poll(() => readFileSync(path, 'utf8')).toMatch(/stdout F first\n$/);
+  renameSync(path, `${path}.away`);
+  await management.reopenLog('c');
+  input.clients.stdin?.write('go\n');
+  await expect.poll(() => readFileSync(path, 'utf8')).toMatch(/^\S+ stdout F second\n$/);
+  expect(readFileSync(`${path}.away`, 'utf8')).toMatch(/^\S+ stdout F first\n$/);
+  await management.delete('c', { force: true });
+  input.clients.stdin?.destroy();
+  rmSync(path);
+  rmSync(`${path}.away`);
+  await suite.lab.run('d', { args: 'exit 0' });
+  await refusal('not-supported', management.reopenLog('d'), /has no log/);
+});
+
+test.each([
+  [{ path: 'relative' }, /log.path/],
+  [{ path: '/no/such/directory/log' }, /log.path/],
+  [{ path: '/dev/null' }, /log.path/],
+  [{ path: '/tmp/x', maxBytes: -1 }, /log.maxBytes/],
+  [{ path: '/tmp/x', maxFiles: 0 }, /log.maxFiles/],
+])('a log that cannot be is refused by field, with nothing made: %j', async (log, message) => {
+  const spec = suite.lab.spec({ args: 'exit 0' });
+  await refusal('invalid-argument', suite.lab.management.create({ id: 'c', spec, log }), message);
 });

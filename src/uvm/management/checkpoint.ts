@@ -5,7 +5,7 @@ import { checkHostDirectory } from '../host-directory.ts';
 import type { CheckpointRequest, RestoreRequest } from '../management-types.ts';
 import { chooseRuntime } from '../runtime-catalogue.ts';
 import { runtimeFailure } from '../runtime-failure.ts';
-import { planCreate } from './create-request.ts';
+import { doorFacts, planCreate } from './create-request.ts';
 import type { ManagedVm } from './management.ts';
 import { notRunning } from './signals.ts';
 
@@ -42,6 +42,7 @@ export async function restoreContainer(
   if (warning !== undefined) vm.logger.warning(warning, { containerId: request.id });
   return await vm.create(planCreate(request, vm.bundles), {
     runtime,
+    door: doorFacts(request),
     restore: { checkpoint: { ...request, directory }, connections },
     ...(signal === undefined ? {} : { signal: AbortSignal.any([vm.end, signal]) }),
   });

@@ -5,8 +5,9 @@ import { AgentError } from '../../errors.ts';
 import { parseJson } from '../../json.ts';
 import { parseContainerId } from '../../runtime/container-id.ts';
 import type { OciSpec } from '../../spec/oci.ts';
+import type { DoorFacts } from '../../state/records.ts';
 import { checkHostDirectory } from '../host-directory.ts';
-import type { CreateRequest } from '../management-types.ts';
+import type { CreateRequest, LogPlan } from '../management-types.ts';
 import type { CreateContainerRequest } from '../operations.ts';
 import { checkSignal, invalid } from './check.ts';
 
@@ -35,6 +36,31 @@ export function planCreate(request: CreateRequest, bundles: string): CreateConta
     bundle: join(bundles, id),
     spec: request.verbatim ? withMountsFrom(given, spec) : spec,
     ...verbatim,
+  };
+}
+
+/** What an agent after this one has to know of it as well. */
+export function doorFacts(request: CreateRequest): DoorFacts {
+  const { bundle, spec, openStdin = false, log } = request;
+  return {
+    openStdin,
+    ...(bundle === undefined || spec !== undefined ? {} : { origin: bundle }),
+    ...(log === undefined ? {} : { log: checkLog(log) }),
+  };
+}
+
+function checkLog({ path, maxBytes, maxFiles }: LogPlan): LogPlan {
+  for (const [name, value, least] of [
+    ['maxBytes', maxBytes, 0],
+    ['maxFiles', maxFiles, 1],
+  ] as const) {
+    if (value === undefined || (Number.isSafeInteger(value) && value >= least)) continue;
+    throw invalid(`log.${name}`, `not an integer of at least ${least}`);
+  }
+  return {
+    path: checkHostDirectory(path, 'log.path'),
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+    ...(maxFiles === undefined ? {} : { maxFiles }),
   };
 }
 

@@ -20,7 +20,7 @@ import type { Stop } from './stop.ts';
 import { startDeadline, type WaitOptions, waitFor } from './waiting.ts';
 
 /** A process that was exec'd through the door. */
-interface OwnProcess {
+export interface OwnProcess {
   readonly processId: string;
   readonly spec: OciProcess;
   /** Undefined while it is being started. */
@@ -33,17 +33,15 @@ export class ManagedContainer {
   readonly container: Container;
   /** The stop under way. */
   stop: Stop | undefined;
-  /** Of its create: init's stdin is left open for who attaches. */
-  openStdin = false;
-  /** The bundle its maker named, where the agent has one of its own. */
-  origin: string | undefined;
-  logPath: string | undefined;
   /** Where clients of init attach; undefined when its streams were connected at its start. */
   initHub: AttachHub | undefined;
   readonly #processes = new Map<string, OwnProcess>();
 
   constructor(container: Container) {
     this.container = container;
+    const { restored } = container;
+    this.initHub = restored?.hub;
+    for (const own of restored?.ofDoor ?? []) this.#processes.set(own.processId, own);
   }
 
   async exec(
@@ -51,7 +49,8 @@ export class ManagedContainer {
     signals: readonly (AbortSignal | undefined)[],
   ): Promise<ProcessState> {
     const { streams = {} } = request;
-    using given = ConnectionSet.of(streams);
+    const { number, keeper } = this.container.nextStreams();
+    using given = ConnectionSet.of(streams, keeper);
     const processId = checkProcessId(request.processId);
     const timeoutMs = checkTimeout(request.timeoutMs, operationLimits.startTimeoutMs);
     this.#checkFree(processId);
@@ -68,7 +67,8 @@ export class ManagedContainer {
       await this.container.execOn({
         process: spec,
         connections,
-        processId,
+        number,
+        door: { processId, process: spec, hub: hub !== undefined },
         signal: deadline.signal,
         register: (guest) => this.#register(own, guest),
       });
@@ -123,7 +123,9 @@ export class ManagedContainer {
 
   #forget(own: OwnProcess): void {
     this.#processes.delete(own.processId);
-    if (own.guest !== undefined) this.container.others.delete(own.guest);
+    if (own.guest === undefined) return;
+    this.container.others.delete(own.guest);
+    own.guest.forget();
   }
 
   list(): ProcessState[] {
@@ -193,10 +195,16 @@ export class ManagedContainer {
     else process.signal(signal);
   }
 
-  async reopenLog(): Promise<void> {
-    throw new AgentError('not-supported', `container ${this.container.id} has no log`, {
-      containerId: this.container.id,
-    });
+  get logPath(): string | undefined {
+    return this.container.door?.log?.path;
+  }
+
+  reopenLog(): void {
+    const { criLog, id } = this.container;
+    if (criLog === undefined) {
+      throw new AgentError('not-supported', `container ${id} has no log`, { containerId: id });
+    }
+    criLog.reopen();
   }
 
   resize(processId: string, size: WindowSize): void {

@@ -38,7 +38,7 @@ import { runtimeFailure } from '../runtime-failure.ts';
 import type { CreateChoices } from '../uvm.ts';
 import { checkSignal, checkTimeout, invalid } from './check.ts';
 import { networkReady, runtimeReady } from './conditions.ts';
-import { planCreate, stopSignalOf } from './create-request.ts';
+import { doorFacts, planCreate, stopSignalOf } from './create-request.ts';
 import { execSync } from './exec-sync.ts';
 import { operationLimits } from './limits.ts';
 import { hubFor, ManagedContainer } from './managed-container.ts';
@@ -103,29 +103,28 @@ export class Management implements ManagementOperations {
     const plan = planCreate(request, this.#vm.bundles);
     const container = await this.#vm.create(plan, {
       runtime,
+      door: doorFacts(request),
       ...(options.signal === undefined
         ? {}
         : { signal: AbortSignal.any([this.#vm.end, options.signal]) }),
     });
-    const managed = this.#of(container);
-    managed.openStdin = request.openStdin === true;
-    managed.origin = request.bundle;
     return this.#state(container);
   }
 
   async start(id: string, options: StartOptions = {}): Promise<ContainerState> {
     const { streams = {} } = options;
-    using given = ConnectionSet.of(streams);
+    using unused = ConnectionSet.of(streams);
     const managed = this.#find(id);
     const { container } = managed;
+    using given = unused.keptBy(container.initKeeper);
     const timeoutMs = checkTimeout(options.timeoutMs, operationLimits.startTimeoutMs);
     const terminal = container.spec.process?.terminal === true;
-    const hub = hubFor(streams, terminal, terminal || managed.openStdin);
+    const hub = hubFor(streams, terminal, terminal || container.door?.openStdin === true);
     using connections = hub?.connections ?? given;
     const deadline = startDeadline(`start of container ${id}`, timeoutMs, [this.#vm.end]);
     using _deadline = deadline;
     try {
-      await container.startOn(connections, deadline.signal);
+      await container.startOn(connections, { signal: deadline.signal, hub: hub !== undefined });
     } catch (error) {
       if (!deadline.signal.aborted || container.status !== 'created') throw error;
       // It may have been started all the same: nobody shall find it running after this answer.
@@ -214,7 +213,7 @@ export class Management implements ManagementOperations {
   }
 
   async reopenLog(id: string): Promise<void> {
-    await this.#find(id).reopenLog();
+    this.#find(id).reopenLog();
   }
 
   async checkpoint(
@@ -323,8 +322,8 @@ export class Management implements ManagementOperations {
   }
 
   #state(container: Container): ContainerState {
-    const { logPath, origin } = this.#of(container);
-    const state = containerState(container, logPath);
+    const origin = container.door?.origin;
+    const state = containerState(container, container.door?.log?.path);
     return origin === undefined ? state : { ...state, bundle: origin };
   }
 }
