@@ -89,10 +89,15 @@ static int move_file(const struct cri_log *log, const char *from, const char *to
   return renameat(log->directory, from, log->directory, to) < 0 && errno != ENOENT ? errno : 0;
 }
 
-// name.3 becomes name.4, ... name becomes name.1.
+// name.3 becomes name.4, ... name becomes name.1; the last one is removed by the one before it.
 static int move_away(const struct cri_log *log) {
   char from[NAME_MAX + 1], to[NAME_MAX + 1];
-  for (uint32_t i = log->max_files - 1; i > 0; i--) {
+  uint32_t free = 1;
+  for (; free < log->max_files - 1; free++) {
+    snprintf(to, sizeof to, "%s.%u", log->name, free);
+    if (faccessat(log->directory, to, F_OK, AT_SYMLINK_NOFOLLOW) < 0) break;
+  }
+  for (uint32_t i = log->max_files > 1 ? free : 0; i > 0; i--) {
     snprintf(to, sizeof to, "%s.%u", log->name, i);
     if (i > 1)
       snprintf(from, sizeof from, "%s.%u", log->name, i - 1);

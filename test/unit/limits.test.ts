@@ -1,11 +1,19 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { bridgeLimits } from '../../src/bridge/limits.ts';
+import { imageLimits } from '../../src/image/limits.ts';
+import { managementLimits } from '../../src/management/limits.ts';
 import { networkLimits } from '../../src/network/limits.ts';
-import { defaultCriLogLimits, defaultDrainPolicy, streamPipeBytes } from '../../src/stdio/limits.ts';
+import {
+  criLogLineBytes,
+  defaultCriLogLimits,
+  defaultDrainPolicy,
+  streamPipeBytes,
+} from '../../src/stdio/limits.ts';
 import { storageLimits } from '../../src/storage/limits.ts';
 import { uvmLimits } from '../../src/uvm/limits.ts';
 import { operationLimits } from '../../src/uvm/management/limits.ts';
+import { hotplugLimits } from '../../src/vm/limits.ts';
 import { deviceLimits } from '../../src/vsock/emulator/device/limits.ts';
 
 const text = readFileSync(new URL('../../LIMITS.md', import.meta.url), 'utf8');
@@ -13,11 +21,16 @@ const inSources = {
   ...bridgeLimits,
   ...uvmLimits,
   ...operationLimits,
+  ...managementLimits,
   ...networkLimits,
   ...storageLimits,
+  ...imageLimits,
+  ...hotplugLimits,
   ...deviceLimits,
   ...defaultDrainPolicy,
   ...defaultCriLogLimits,
+  criLogLineBytes,
+  criLogLineBytes,
   streamPipeBytes,
 };
 
