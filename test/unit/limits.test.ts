@@ -30,7 +30,6 @@ const inSources = {
   ...defaultDrainPolicy,
   ...defaultCriLogLimits,
   criLogLineBytes,
-  criLogLineBytes,
   streamPipeBytes,
 };
 
