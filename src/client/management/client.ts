@@ -164,7 +164,7 @@ export class ManagementClient implements AsyncDisposable {
     // A request that failed has nobody at the other end of its stream.
     done.catch((error: unknown) => stream.destroy(error as Error));
     stream.on('error', () => {});
-    return { stream, done };
+    return { stream: prepared(method === 'container.copyIn' ? 'stdin' : 'stdout', stream), done };
   }
 
   /** Events over connections of their own, across restarts of the agent; see followEvents. */
@@ -218,9 +218,9 @@ export type StreamedMethod =
   | 'system.heapSnapshot'
   | 'system.cpuProfile';
 
-/** Each stream goes one way: the other half is closed or watched for its end. */
+/** Each stream goes one way: what comes the other way is only its end, which ends both. */
 function prepared(name: 'stdin' | 'stdout' | 'stderr', stream: Duplex): Duplex {
   if (name === 'stdin') stream.resume();
-  else stream.on('end', () => stream.end());
+  stream.on('end', () => stream.end());
   return stream;
 }

@@ -55,7 +55,7 @@ class Target {
         await remove(place);
         await symlink(text(entry.linkName), place);
         await lchown(place, entry.uid, entry.gid);
-        return await lutimes(place, entry.mtime, entry.mtime);
+        return await lutimes(place, timeOf(entry), timeOf(entry));
       case 'hardlink':
         return await this.#hardLink(entry, place);
       case 'character':
@@ -112,7 +112,12 @@ async function writeFile(place: string, member: TarMember, tally: Tally): Promis
   // The mode last: a change of the owner takes set-user-id away.
   await file.chown(entry.uid, entry.gid);
   await file.chmod(entry.mode);
-  await file.utimes(entry.mtime, entry.mtime);
+  await file.utimes(timeOf(entry), timeOf(entry));
+}
+
+/** Seconds since 1970. */
+function timeOf({ mtime, mtimeNs }: TarEntry): number {
+  return mtime + mtimeNs / 1e9;
 }
 
 /** False when there is something of that name. */

@@ -46,7 +46,7 @@ async function copy(
   work: (root: ContainerRoot, stream: Duplex, tally: Tally) => Promise<void>,
 ): Promise<Tally> {
   using root = await ContainerRoot.of(operations, id);
-  return serveStream(context, token, async (stream) => {
+  return await serveStream(context, token, async (stream) => {
     const tally: Tally = { entries: 0, bytes: 0 };
     const report = setInterval(() => context.progress(progressToken, { ...tally }), REPORT_MS);
     try {
