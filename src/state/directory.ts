@@ -21,15 +21,15 @@ import { stateVersion } from './records.ts';
 
 /** Whether an agent before this one has left anything. */
 export function hasState(path: string): boolean {
-  const kept = [...namesIn(join(path, 'c')), ...namesIn(join(path, 'p')), ...namesIn(path)];
-  return kept.some((name) => !['c', 'p', 'owner'].includes(name));
+  const directories = namesIn(path).filter((name) => name !== 'owner');
+  return directories.some((name) => namesIn(join(path, name)).length > 0);
 }
 
 function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory);
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return [];
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return [];
     throw error;
   }
 }
@@ -65,12 +65,17 @@ export class StateDirectory {
     const path = join(this.path, name);
     const file = openSync(`${path}.new`, 'w', 0o600);
     try {
-      writeFileSync(file, stringifyJson({ version: stateVersion, ...record }));
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
+      try {
+        writeFileSync(file, stringifyJson({ version: stateVersion, ...record }));
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(`${path}.new`, path);
+    } catch (error) {
+      rmSync(`${path}.new`, { force: true });
+      throw error;
     }
-    renameSync(`${path}.new`, path);
     faultPoint(`after ${name}`);
   }
 

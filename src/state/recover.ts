@@ -36,8 +36,10 @@ export interface FoundState {
   readonly processes: readonly FoundProcess[];
   /** The highest number of streams that is in use. */
   readonly highestNumber: number;
-  /** The rest, by name. */
-  record(name: string): unknown;
+  /** Of disks, layers and shares: see Resources.restore(). */
+  readonly storage: readonly object[];
+  /** Of network namespaces: see Namespaces.restore(). */
+  readonly network: readonly object[];
 }
 
 /** Reads everything. What cannot be read is said in the log, by its name, and left where it is. */
@@ -57,8 +59,16 @@ export function readState(path: string, log: Logger): FoundState {
     containers,
     processes,
     highestNumber: Math.max(...numbers),
-    record: (name) => reader.read(name),
+    storage: readAll(reader, 'storage'),
+    network: readAll(reader, 'network'),
   };
+}
+
+function readAll(reader: Reader, directory: string): object[] {
+  return reader
+    .names(directory)
+    .map((name) => reader.read<object>(`${directory}/${name}`))
+    .filter((record) => typeof record === 'object');
 }
 
 function readContainer(reader: Reader, id: string): FoundContainer {

@@ -96,6 +96,7 @@ function checkLayers(layers: readonly string[]): string[] {
 /** Of a directory that was there before nothing is removed; neither is what a container wrote. */
 function scratchStep(path: string, directories: Directories, keep: (fd: Fd) => void): Step {
   let made = false;
+  let missing: readonly string[] | undefined;
   return {
     name: `make the directory ${path}`,
     run: (scope) => {
@@ -106,6 +107,15 @@ function scratchStep(path: string, directories: Directories, keep: (fd: Fd) => v
       // overlayfs leaves an empty directory of its own in the work directory.
       if (made && path.endsWith('/work')) removeTree(path);
       directories.remove(path);
+    },
+    memory: () => {
+      missing ??= directories.missing(path);
+      return { missing };
+    },
+    recall: (memory) => {
+      const known = memory as { missing: string[] };
+      directories.adopt(known.missing);
+      made = known.missing.includes(path);
     },
   };
 }

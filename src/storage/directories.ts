@@ -125,6 +125,20 @@ export class Directories {
     }
   }
 
+  /** The directories that {@link make} would have to make. */
+  missing(path: string): string[] {
+    const missing: string[] = [];
+    for (let each = path; each !== '/' && !this.exists(each); each = dirname(each)) {
+      missing.push(each);
+    }
+    return missing;
+  }
+
+  /** Directories that an agent before this one found missing: those that are there now are ours. */
+  adopt(paths: readonly string[]): void {
+    for (const path of paths) if (this.exists(path)) this.#made.add(path);
+  }
+
   /** What lies on a file system that is no longer mounted at `path` is not ours to remove. */
   forgetBelow(path: string): void {
     for (const each of this.#made) if (each.startsWith(`${path}/`)) this.#made.delete(each);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { AgentError } from '../errors.ts';
-import { mappedDeviceStep, openMapper } from './mapped-device.ts';
+import { mappedDevice, mappedDeviceStep, openMapper } from './mapped-device.ts';
 import type { Step } from './steps.ts';
 import type { StorageWorld } from './world.ts';
 
@@ -30,12 +30,22 @@ export function encryptionSteps(
 ): Step[] {
   const state: { sectors: bigint; below: string } = { sectors: 0n, below: '' };
   const integrityName = `${name}_integrity`;
+  const formatName = `${name}_format`;
+  let cutOff = false;
   return [
     {
       name: 'format the disk for integrity tags',
       run: async () => {
         await overwrite(device.get());
-        state.sectors = await formatIntegrity(`${name}_format`, device.get(), world);
+        state.sectors = await formatIntegrity(formatName, device.get(), world);
+      },
+      undo: async () => {
+        if (!cutOff || mappedDevice(formatName) === undefined) return;
+        using mapper = await openMapper(world);
+        await mapper.remove(formatName);
+      },
+      recall: (_memory, done) => {
+        cutOff = !done;
       },
     },
     mappedDeviceStep(

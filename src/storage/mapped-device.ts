@@ -1,9 +1,10 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { DeviceMapper, type DmKey, type DmTarget } from '../os/device-mapper.ts';
 import { hasCode } from '../os/errors.ts';
 import { untilFound } from './devices/appearance.ts';
+import { attribute } from './devices/sysfs.ts';
 import type { Step } from './steps.ts';
 import type { StorageWorld } from './world.ts';
 
@@ -56,7 +57,23 @@ export function mappedDeviceStep(options: MappedDeviceOptions, world: StorageWor
     undo: async () => {
       if (path !== undefined) await removeMapped(name, path, world);
     },
+    memory: () => ({ path, free: path === undefined && mappedDevice(name) === undefined }),
+    recall: (memory, done) => {
+      const known = memory as { path?: string; free: boolean };
+      // Cut off: one that was there before is not ours.
+      path = done ? known.path : known.free ? mappedDevice(name) : undefined;
+    },
   };
+}
+
+/** Node of the device-mapper device of that name, undefined for none. */
+export function mappedDevice(name: string): string | undefined {
+  const block = '/sys/block';
+  if (!existsSync(block)) return undefined;
+  const found = readdirSync(block).find(
+    (each) => each.startsWith('dm-') && attribute(`${block}/${each}/dm/name`) === name,
+  );
+  return found === undefined ? undefined : `/dev/${found}`;
 }
 
 /**

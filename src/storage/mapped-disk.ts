@@ -101,6 +101,8 @@ function parseType(name: string): FileSystemType {
 
 function linkSteps(path: string, state: DiskState, world: StorageWorld): Step[] {
   const parent = dirname(path);
+  let missing: readonly string[] | undefined;
+  let isOurs = true;
   return [
     {
       name: `make the directory ${parent}`,
@@ -109,6 +111,11 @@ function linkSteps(path: string, state: DiskState, world: StorageWorld): Step[] 
         scope.use(world.directories.make(parent, 'MountPath', DIRECTORY_MODE));
       },
       undo: () => world.directories.remove(parent),
+      memory: () => {
+        missing ??= world.directories.missing(parent);
+        return { missing };
+      },
+      recall: (memory) => world.directories.adopt((memory as { missing: string[] }).missing),
     },
     {
       name: 'link to the device',
@@ -119,7 +126,13 @@ function linkSteps(path: string, state: DiskState, world: StorageWorld): Step[] 
           throw hasCode(error, 'EEXIST') ? badValue('MountPath', path, 'exists already') : error;
         }
       },
-      undo: () => removeLink(path),
+      undo: () => {
+        if (isOurs) removeLink(path);
+      },
+      memory: () => ({ free: !world.directories.exists(path) }),
+      recall: (memory, done) => {
+        isOurs = done || (memory as { free: boolean }).free;
+      },
     },
   ];
 }

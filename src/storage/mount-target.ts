@@ -15,6 +15,7 @@ export class MountTarget {
   readonly #directories: Directories;
   #directory: Fd | undefined;
   #mountId: number | undefined;
+  #missing: readonly string[] | undefined;
 
   /** `path` in normal form (hostPath). */
   constructor(path: string, field: string, directories: Directories) {
@@ -34,12 +35,27 @@ export class MountTarget {
         throw badValue(this.#field, this.path, 'is not empty');
       },
       undo: () => this.#directories.remove(this.path),
+      memory: () => {
+        this.#missing ??= this.#directories.missing(this.path);
+        return { missing: this.#missing };
+      },
+      recall: (memory) => this.#directories.adopt((memory as { missing: string[] }).missing),
     };
   }
 
   /** A step that mounts something here. */
   mountStep(name: string, mount: (scope: DisposableStack) => Promise<void>): Step {
-    return { name, run: mount, undo: () => this.#unmount() };
+    return {
+      name,
+      run: mount,
+      undo: () => this.#unmount(),
+      memory: () =>
+        this.#mountId === undefined ? { before: mountsAt(this.path) } : { id: this.#mountId },
+      recall: (memory) => {
+        const { id, before = [] } = memory as { id?: number; before?: number[] };
+        this.#mountId = id ?? mountsAt(this.path).find((each) => !before.includes(each));
+      },
+    };
   }
 
   /** Puts a detached mount here. */

@@ -10,11 +10,28 @@ export interface Step {
   /** What it opens only for the steps after it goes into `scope`. */
   run(scope: DisposableStack): Promise<void> | void;
   undo?(): Promise<void> | void;
+  /**
+   * What undo() goes by, as JSON: asked for right before `run`, and again when it is done. For an
+   * agent that takes the place of this one.
+   */
+  memory?(): object;
+  /** Gives such a memory to a step that did not run here. Not `done`: it was cut off, whether it had an effect or not. */
+  recall?(memory: unknown, done: boolean): void;
+}
+
+/** Where the steps of one Add stand, for an agent that takes the place of this one. */
+export interface StepMemories {
+  /** Steps that are done. */
+  readonly done: number;
+  /** Of those and, last, of the one that has begun. */
+  readonly memories: readonly (object | null)[];
 }
 
 export interface ApplyOptions {
   /** Called when a step is done; what it throws is a failure of that step's successor. */
   afterStep?: (name: string) => void;
+  /** Called before each step and after the last; what it throws is as if the step had failed. */
+  remember?: (memories: StepMemories) => void;
   /** Takes over what could not be undone after a failure. */
   onLeft: (left: Applied) => void;
 }
@@ -48,16 +65,29 @@ export class Applied {
   }
 }
 
+/** What an agent before this one has done, and perhaps begun, of these steps. */
+export function recallSteps(steps: readonly Step[], { done, memories }: StepMemories): Applied {
+  const begun = steps.slice(0, memories.length);
+  for (const [index, step] of begun.entries()) step.recall?.(memories[index], index < done);
+  return new Applied(begun);
+}
+
 /** Everything or nothing. After a failure of both a step and an undo, `onLeft` gets what is left. */
 export async function applySteps(steps: readonly Step[], options: ApplyOptions): Promise<Applied> {
   const done: Step[] = [];
+  const remember = (begun: readonly Step[]): void => {
+    const memories = begun.map((step) => step.memory?.() ?? null);
+    options.remember?.({ done: done.length, memories });
+  };
   try {
     using scope = new DisposableStack();
     for (const step of steps) {
+      remember(steps.slice(0, done.length + 1));
       await step.run(scope);
       done.push(step);
       options.afterStep?.(step.name);
     }
+    remember(done);
     return new Applied(done);
   } catch (error) {
     const applied = new Applied(done);

@@ -1,5 +1,6 @@
 import type { Logger } from '../log/logger.ts';
 import type { Reaper } from '../os/reaper.ts';
+import type { Journal } from '../state/journal.ts';
 import type { StorageResource } from '../storage/resource.ts';
 import type { Transport } from '../vsock/transport.ts';
 import type { ResourceOperations } from './operations.ts';
@@ -9,6 +10,7 @@ interface Dependencies {
   reaper: Reaper;
   transport: Transport;
   logger: Logger;
+  journal: Journal;
   containerAt: (path: string) => string | undefined;
 }
 
@@ -39,6 +41,11 @@ export class LazyResources implements ResourceOperations {
     await (await this.#load()).awaitPciDevice(id);
   }
 
+  /** See {@link Resources.restore}. */
+  async restore(records: readonly unknown[]): Promise<void> {
+    if (records.length > 0) await (await this.#load()).restore(records);
+  }
+
   /** A section for DumpStacks. */
   describe(): string[] {
     return this.#resources?.describe() ?? [];
@@ -57,9 +64,9 @@ export class LazyResources implements ResourceOperations {
   async #make(): Promise<Resources> {
     const { Resources } = await import('./resources.ts');
     const { storageWorld } = await import('./storage-world.ts');
-    const { containerAt, logger } = this.#dependencies;
+    const { containerAt, journal, logger } = this.#dependencies;
     const world = storageWorld(this.#dependencies);
-    this.#resources = new Resources({ world, logger, containerAt });
+    this.#resources = new Resources({ world, logger, journal, containerAt });
     return this.#resources;
   }
 }

@@ -7,6 +7,7 @@ import { type FoundContainer, type FoundState, readState } from '../state/recove
 import type { BundleClaims } from './bundle-claims.ts';
 import type { Container } from './container.ts';
 import type { ExitEvents } from './exit-events.ts';
+import type { LazyResources } from './lazy-resources.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Namespaces } from './namespaces.ts';
 import type { Pods } from './pod.ts';
@@ -30,6 +31,7 @@ export interface RecoverContext {
   readonly pods: Pods;
   readonly claims: BundleClaims;
   readonly namespaces: Namespaces;
+  readonly resources: LazyResources;
   readonly exits: ExitEvents;
   readonly lifecycle: Lifecycle;
   /** Aborted when the agent ends. */
@@ -46,7 +48,7 @@ export interface Recovery extends RecoverContext {
 /**
  * Takes up what an agent before this one has left, in this order: commands of the runtime that are
  * under way end; sandboxes, then other containers, each with its processes and streams; processes
- * of the VM; at last descriptors nobody has claimed are closed. What fails is told in the log and
+ * of the VM; descriptors nobody has claimed are closed; disks, layers and shares. What fails is told in the log and
  * left as it is, and the rest goes on.
  */
 export async function recoverUvm(path: string, context: RecoverContext): Promise<void> {
@@ -67,6 +69,9 @@ export async function recoverUvm(path: string, context: RecoverContext): Promise
     await quietly(logger, { process: number }, () => restoreUvmProcess(number, record, recovery));
   }
   await closeUnclaimed(found, recovery);
+  await quietly(logger, { resources: found.storage.length }, () =>
+    context.resources.restore(found.storage),
+  );
   logger.info('state of the agent before is recovered', {
     containers: context.containers.size,
     processes: context.processes.table.size,

@@ -1,10 +1,11 @@
 import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
+import type { Journal } from '../state/journal.ts';
 import { isAtOrBelow } from '../storage/host-path.ts';
 import type { MountPlan } from '../storage/mount-plan.ts';
 import { planResource, resourcePath } from '../storage/plan.ts';
 import type { StorageKind, StorageResource } from '../storage/resource.ts';
-import { type Applied, applySteps } from '../storage/steps.ts';
+import { type Applied, applySteps, recallSteps, type StepMemories } from '../storage/steps.ts';
 import type { StorageWorld } from '../storage/world.ts';
 import type { ResourceOperations } from './operations.ts';
 
@@ -13,6 +14,8 @@ export interface ResourceContext {
   logger: Logger;
   /** The container that has its root at or below a path and has not ended; undefined when there is none. */
   containerAt: (path: string) => string | undefined;
+  /** What an agent that takes the place of this one is told. */
+  journal?: Journal;
   /** Called after each step of an Add; what it throws makes the Add fail there. */
   afterStep?: (name: string) => void;
 }
@@ -28,6 +31,15 @@ interface Entry {
   readonly disk: MountPlan['disk'];
   state: State;
   applied: Applied | undefined;
+  /** Of its record, in the order of the Adds. */
+  readonly number: number;
+}
+
+/** What a record of an Add holds. */
+interface StorageRecord {
+  readonly number: number;
+  readonly resource: StorageResource;
+  readonly steps: StepMemories;
 }
 
 const BUSY: Record<Exclude<State, 'ready'>, string> = {
@@ -46,6 +58,7 @@ export class Resources implements ResourceOperations {
   readonly #entries = new Map<string, Entry>();
   /** Adds and removes under way. */
   readonly #running = new Set<Promise<void>>();
+  #lastNumber = 0;
 
   constructor(context: ResourceContext) {
     this.#context = context;
@@ -62,18 +75,29 @@ export class Resources implements ResourceOperations {
     const taken = this.#entries.get(path);
     if (taken !== undefined) throw refused(`${path} is taken by ${taken.title}`, 'EEXIST');
     for (const need of [path, ...needs]) this.#assertReady(need);
-    const entry: Entry = { kind, path, title, needs, disk, state: 'adding', applied: undefined };
+    const number = ++this.#lastNumber;
+    const entry: Entry = {
+      kind,
+      path,
+      title,
+      needs,
+      disk,
+      state: 'adding',
+      applied: undefined,
+      number,
+    };
     this.#entries.set(path, entry);
     try {
       entry.applied = await applySteps(plan.steps, {
         onLeft: (left) => {
           entry.applied = left;
         },
+        remember: (steps) => this.#record({ number, resource, steps }),
         ...(this.#context.afterStep === undefined ? {} : { afterStep: this.#context.afterStep }),
       });
       entry.state = 'ready';
     } catch (error) {
-      if (entry.applied === undefined) this.#entries.delete(path);
+      if (entry.applied === undefined) this.#forget(entry);
       else entry.state = 'left';
       throw AgentError.from(error, { operation: 'modify' });
     }
@@ -97,11 +121,53 @@ export class Resources implements ResourceOperations {
     entry.state = 'removing';
     try {
       await entry.applied?.undo();
-      this.#entries.delete(path);
+      this.#forget(entry);
     } catch (error) {
       entry.state = entry.applied?.touched === false ? 'ready' : 'left';
       throw AgentError.from(error, { operation: 'modify' });
     }
+  }
+
+  /**
+   * Takes over what an agent before this one has added, from its records in their order; an Add
+   * that was cut off is undone. What cannot be undone stays, and can be removed by the host.
+   */
+  async restore(records: readonly unknown[]): Promise<void> {
+    const sorted = (records as StorageRecord[]).sort((a, b) => a.number - b.number);
+    for (const { number, resource, steps } of sorted) {
+      const { path, title, needs, disk, ...plan } = planResource(resource, this.#context.world);
+      const applied = recallSteps(plan.steps, steps);
+      const { kind } = resource;
+      const whole = steps.done === plan.steps.length;
+      const state = whole ? 'ready' : 'left';
+      const entry: Entry = { kind, path, title, needs, disk, state, applied, number };
+      this.#entries.set(path, entry);
+      this.#lastNumber = Math.max(this.#lastNumber, number);
+      if (!whole) await this.#undoCutOff(entry);
+    }
+  }
+
+  async #undoCutOff(entry: Entry): Promise<void> {
+    const { path } = entry;
+    try {
+      await entry.applied?.undo();
+      this.#forget(entry);
+      this.#context.logger.info('an add that was cut off is undone', { path });
+    } catch (error) {
+      this.#context.logger.error('an add that was cut off is not undone', {
+        path,
+        error: String(error),
+      });
+    }
+  }
+
+  #record(record: StorageRecord): void {
+    this.#context.journal?.write(`storage/${record.number}.json`, record);
+  }
+
+  #forget({ path, number }: Entry): void {
+    this.#entries.delete(path);
+    this.#context.journal?.removeFile(`storage/${number}.json`);
   }
 
   async unplugDisk(disk: { controller: number; lun: number }): Promise<void> {
@@ -150,7 +216,7 @@ export class Resources implements ResourceOperations {
     for (const entry of [...this.#entries.values()].reverse()) {
       try {
         await entry.applied?.undo();
-        this.#entries.delete(entry.path);
+        this.#forget(entry);
       } catch (error) {
         this.#context.logger.error('resource not removed', {
           path: entry.path,
