@@ -137,6 +137,12 @@ async function serve({ flags, transport: choice }: Settings, log: RootLogger): P
     log,
     listen: flags.listen,
     once: flags['use-inouterr'] || choice.kind === 'stdio',
+    // Init starts who was ready again at once, and others later each time.
+    onNegotiated: () => {
+      init?.request('ready').catch((error: unknown) => {
+        log.warning('init does not know that the agent is ready', { error: String(error) });
+      });
+    },
   });
   try {
     // Shut again before what it leads to is taken down.

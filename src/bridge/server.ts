@@ -25,6 +25,8 @@ export interface BridgeServerOptions {
   readonly listen?: boolean;
   /** Stop with the first connection: for a transport that has only one. Default: dial again for ever. */
   readonly once?: boolean;
+  /** Called when a host has negotiated: the agent is of use. */
+  readonly onNegotiated?: () => void;
   /** For tests. */
   readonly limits?: Partial<BridgeLimits>;
 }
@@ -105,6 +107,7 @@ export class BridgeServer {
       log: this.#log,
       onNegotiated: () => {
         this.#log.info('bridge negotiated');
+        this.#options.onNegotiated?.();
         this.#notifications.attach((frame, done) => connection.send(frame, done));
       },
     });
