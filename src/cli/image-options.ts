@@ -1,4 +1,5 @@
-import type { OptionSpec } from './options.ts';
+import { UsageError } from './exit-codes.ts';
+import type { OptionSpec, OptionValues } from './options.ts';
 
 /** Options of "run" that say which image, and how it gets into the VM. */
 export const imageOptions = {
@@ -30,3 +31,12 @@ export const imageOptions = {
   },
   quiet: { kind: 'flag', short: 'q', help: 'do not tell of layers that are made into disks' },
 } as const satisfies Record<string, OptionSpec>;
+
+/** Throws UsageError for an option that means nothing without an image. */
+export function refuseImageOptions(values: OptionValues<typeof imageOptions>): void {
+  for (const name of Object.keys(imageOptions) as (keyof typeof imageOptions)[]) {
+    const value = values[name];
+    if (value !== undefined && value !== false)
+      throw new UsageError(`--${name} needs --image FILE`);
+  }
+}

@@ -25,14 +25,14 @@ export class LayerProgress {
     const now = Date.now();
     if (this.#quiet || this.#io.stderr.isTTY !== true || now - this.#updated < UPDATE_MS) return;
     this.#updated = now;
-    const of = `${mebibytes(bytes)} of ${mebibytes(layer.file.size)}`;
+    const of = `${size(bytes)} of ${size(layer.file.size)}`;
     this.#io.stderr.write(`\r\x1b[K${this.#head(number, layer)}${of}`);
   }
 
   made(number: number, layer: ImageLayer, { diskSize }: CachedLayer): void {
     if (this.#quiet) return;
     const start = this.#io.stderr.isTTY === true ? '\r\x1b[K' : '';
-    const sizes = `${mebibytes(layer.file.size)} → disk of ${mebibytes(diskSize)}`;
+    const sizes = `${size(layer.file.size)} → disk of ${size(diskSize)}`;
     this.#io.stderr.write(`${start}${this.#head(number, layer)}${sizes}\n`);
   }
 
@@ -42,7 +42,7 @@ export class LayerProgress {
     const bytes = disks.reduce((sum, { diskSize }) => sum + diskSize, 0);
     const kept = disks.length - made;
     this.#io.stderr.write(
-      `${disks.length} layers on disks of ${mebibytes(bytes)}: ${made} made, ${kept} there already\n`,
+      `${disks.length} ${disks.length === 1 ? 'layer' : 'layers'} on disks of ${size(bytes)}: ${made} made, ${kept} there already\n`,
     );
   }
 
@@ -51,6 +51,7 @@ export class LayerProgress {
   }
 }
 
-function mebibytes(bytes: number): string {
+function size(bytes: number): string {
+  if (bytes < 1024 ** 2) return `${Math.ceil(bytes / 1024)} KiB`;
   return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 }

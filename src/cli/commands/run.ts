@@ -7,7 +7,7 @@ import { Interrupted, UsageError } from '../exit-codes.ts';
 import { hostOptions } from '../host-path.ts';
 import { HostState } from '../host-state.ts';
 import type { ImageContainer } from '../image-container.ts';
-import { imageOptions } from '../image-options.ts';
+import { imageOptions, refuseImageOptions } from '../image-options.ts';
 import type { Io } from '../io.ts';
 import type { OptionValues } from '../options.ts';
 import { interruptBySignal, openPrivate, openStanding, type Session } from '../session.ts';
@@ -90,7 +90,10 @@ async function imageOf(
   io: Io,
   signal: AbortSignal,
 ): Promise<ImageContainer | undefined> {
-  if (values.image === undefined) return undefined;
+  if (values.image === undefined) {
+    refuseImageOptions(values);
+    return undefined;
+  }
   const { prepareImage } = await import('../image-container.ts');
   return await prepareImage(values, command, io, signal);
 }
