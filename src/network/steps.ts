@@ -144,7 +144,12 @@ export function applyStep(step: Step, ground: Ground): void {
   switch (step.kind) {
     case 'move':
       moveLink(ground.home, index, ground.namespace.raw, step.name);
-      ground.index = indexOf(socket, step.name);
+      try {
+        ground.index = indexOf(socket, step.name);
+      } catch (error) {
+        moveHome(step, indexOf(socket, step.name), ground);
+        throw error;
+      }
       break;
     case 'loopback': {
       const loopback = listLinks(socket).find((link) => link.loopback);
@@ -202,9 +207,7 @@ function revert(step: Step, ground: Ground): void {
       // A container may have sent the link away and made another under its number.
       const link = findLink(socket, index);
       if (link?.kind !== step.linkKind) throw new OsError(`get link ${index}`, errno.ENODEV);
-      const name = freeName(ground.home, step.name);
-      moveLink(socket, index, ground.homeNamespace.raw, name);
-      ground.index = indexOf(ground.home, name);
+      moveHome(step, index, ground);
       break;
     }
     case 'loopback':
@@ -226,6 +229,13 @@ function revert(step: Step, ground: Ground): void {
       removeRoute(socket, index, step.route);
       break;
   }
+}
+
+function moveHome({ name }: { name: string }, index: number, ground: Ground): void {
+  const { home, socket, homeNamespace } = ground;
+  const homeName = freeName(home, name);
+  moveLink(socket, index, homeNamespace.raw, homeName);
+  ground.index = indexOf(home, homeName);
 }
 
 /** Undoes steps, the last first, also when one cannot be undone: the errors of those are returned. */

@@ -32,7 +32,12 @@ class CompletedFiles {
   readonly #poll: FdPoll;
 
   constructor() {
-    this.#poll = new FdPoll(this.#fd.raw, { read: true }, () => this.#read());
+    try {
+      this.#poll = new FdPoll(this.#fd.raw, { read: true }, () => this.#read());
+    } catch (error) {
+      this.#fd.close();
+      throw error;
+    }
     // Who waits for a file also waits for the one who writes it.
     this.#poll.unref();
   }

@@ -52,18 +52,26 @@ function openOrMake(
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;
   }
+  // Before anything is made that could not be remembered.
+  const kept = parent.dup();
   try {
     mkdirSync(`${fdPath(parent)}/${name}`, options.mode);
-    options.made.push({ parent: parent.dup(), name });
+    options.made.push({ parent: kept, name });
   } catch (error) {
+    kept.close();
     // Another container of the pod was faster: what is there now is judged by the open.
     if (!hasCode(error, 'EEXIST')) throw error;
     return openAt2(parent, name, { flags: O_PATH, resolve: confined });
   }
   const directory = openAt2(parent, name, { flags: O_DIRECTORY_PATH, resolve: confined });
-  // The umask took bits off the mode given above.
-  chmodSync(fdPath(directory), options.mode);
-  return directory;
+  try {
+    // The umask took bits off the mode given above.
+    chmodSync(fdPath(directory), options.mode);
+    return directory;
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
 }
 
 /** Removes directories that were made, the deepest first; one that somebody uses by now stays. Releases what `made` holds. */
