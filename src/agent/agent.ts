@@ -8,7 +8,6 @@ import { takeFileLimit } from '../os/file-limit.ts';
 import { InitChannel } from '../os/init-channel.ts';
 import { Reaper } from '../os/reaper.ts';
 import { closedDoor } from '../policy/closed-door.ts';
-import { RuncRuntime } from '../runtime/runc/runtime.ts';
 import { Journal } from '../state/journal.ts';
 import { InitPower } from '../uvm/init-power.ts';
 import { EndAgent } from '../uvm/power.ts';
@@ -19,6 +18,7 @@ import { setCorePattern } from './core-dumps.ts';
 import { openManagementDoor } from './door.ts';
 import { type AgentFlags, parseAgentFlags, usage } from './flags.ts';
 import { openLog } from './log.ts';
+import { makeRuntimes, parseRuntimes, type RuntimeChoices } from './runtimes.ts';
 import { agentVersion } from './version.ts';
 
 /** Exit codes of the agent itself. */
@@ -32,6 +32,7 @@ export class UsageError extends Error {
 interface Settings {
   flags: AgentFlags;
   transport: TransportChoice;
+  runtimes: RuntimeChoices;
 }
 
 function readSettings(args: readonly string[]): Settings | 'help' {
@@ -47,7 +48,8 @@ function readSettings(args: readonly string[]): Settings | 'help' {
     throw new UsageError(`-management: ${JSON.stringify(flags.management)} is neither on nor off`);
   }
   if (!flags.v4) throw new UsageError('-v4=false: this agent speaks no other protocol than v4');
-  return { flags, transport: parseTransport(flags.transport) };
+  const runtimes = parseRuntimes(flags);
+  return { flags, transport: parseTransport(flags.transport), runtimes };
 }
 
 function transportName(flags: AgentFlags): string {
@@ -87,7 +89,10 @@ export async function agentMain(args: readonly string[]): Promise<number> {
   }
 }
 
-async function serve({ flags, transport: choice }: Settings, log: RootLogger): Promise<void> {
+async function serve(
+  { flags, transport: choice, runtimes }: Settings,
+  log: RootLogger,
+): Promise<void> {
   const end = new AbortController();
   takeFileLimit();
   stopOnSignals(end, log);
@@ -119,7 +124,7 @@ async function serve({ flags, transport: choice }: Settings, log: RootLogger): P
   const uvm = new Uvm({
     journal: new Journal(stateDirectory, log.with({ target: 'state' })),
     store,
-    runtime: new RuncRuntime({ reaper, logger: log, program: flags.runtime }),
+    ...makeRuntimes(runtimes, { reaper, log }),
     transport,
     reaper,
     logger: log,

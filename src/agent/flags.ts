@@ -87,6 +87,30 @@ export const agentFlagSpecs = {
     placeholder: 'NAME_OR_PATH',
     help: 'OCI runtime to run containers with',
   },
+  runtimes: {
+    kind: 'string',
+    default: '',
+    placeholder: 'NAME=PROGRAM,…',
+    help: 'more OCI runtimes, which clients of the management door can choose by name',
+  },
+  'untrusted-runtime': {
+    kind: 'string',
+    default: '',
+    placeholder: 'NAME',
+    help: 'which of -runtimes containers run under that are not to be trusted',
+  },
+  'workload-trust': {
+    kind: 'string',
+    default: 'trusted',
+    placeholder: 'LEVEL',
+    help: 'trusted or untrusted: where containers run that are trusted and not privileged',
+  },
+  'cgroup-manager': {
+    kind: 'string',
+    default: 'cgroupfs',
+    placeholder: 'KIND',
+    help: 'cgroupfs or systemd: who makes the cgroups of containers',
+  },
   management: {
     kind: 'string',
     default: 'on',

@@ -24,6 +24,7 @@ import { removeDirectory } from './remove-directory.ts';
 import { runtimeFailure } from './runtime-failure.ts';
 import type { ProcessStreams, StreamFactory } from './streams.ts';
 import { Surroundings } from './surroundings.ts';
+import { withSystemdCgroup } from './systemd-cgroup.ts';
 
 export interface CreateContext {
   runtime: Runtime;
@@ -62,7 +63,7 @@ export async function createContainer(
   const spec = parseSpec(request.spec);
   context.claims.claim(id, bundle, scratch);
   const network = networkOf(id, spec, context.namespaces);
-  const plan = await planContainer(spec, {
+  const planned = await planContainer(spec, {
     id,
     bundle,
     hostname: hostname(),
@@ -72,6 +73,10 @@ export async function createContainer(
     verbatim: request.verbatim,
     warn: (message) => logger.warning(message),
   });
+  const plan =
+    context.runtime.cgroupManager === 'systemd' && request.verbatim !== true
+      ? { ...planned, spec: withSystemdCgroup(id, planned) }
+      : planned;
   // Those of a sandbox are its pod's, in a directory that is still to be made.
   const files = plan.kind.kind === 'sandbox' ? [] : plan.files;
   const mayReplace = holdsContainersOnly(bundle);
