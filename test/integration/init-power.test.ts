@@ -1,8 +1,9 @@
 /** The way down. In the lab reboot(2) is refused, so init says so and ends with a code. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { ask, InitLab } from '../support/init-lab.ts';
 
@@ -100,4 +101,23 @@ test('where power-off means a reset, init resets', async () => {
   });
   // The code is that of the request; the lab cannot tell what reboot(2) was asked.
   expect(await lab.exited).toBe(70);
+});
+
+test('what is kept for the next agent keeps no file system busy', async () => {
+  await using lab = await InitLab.start({
+    agent: `
+      mkdir -p /run/data
+      grep -q /run/data /proc/mounts || mount -t tmpfs data /run/data
+      if [ ! -e /run/data/log ]; then /keep s1.t.l /run/data/log; exit 1; fi
+      ls -l /proc/1/fd | grep -q /run/data/log && echo 'still kept' >&2
+      ${ask('poweroff')}; ${idle}`,
+    edit: (root) => {
+      const source = fileURLToPath(new URL('../support/keep.c', import.meta.url));
+      execFileSync('gcc', ['-O2', '-static', '-Wall', '-Wextra', '-o', `${root}/keep`, source]);
+    },
+  });
+  expect(await lab.exited).toBe(70);
+  expect(lab.console).toMatch(/^kept=ok$/m);
+  expect(lab.console).toMatch(/^still kept$/m);
+  expect(lab.messages.filter((line) => /busy/.test(line))).toEqual([]);
 });
