@@ -40,25 +40,58 @@ export type InitArchitecture = (typeof initArchitectures)[number];
 
 /** The names that Debian and the folders of build/ use. */
 const folderNames = { x64: 'amd64', arm64: 'arm64' } as const;
-const crossCompilers = { x64: 'x86_64-linux-musl-gcc', arm64: 'aarch64-linux-musl-gcc' } as const;
+const tuples = { x64: 'x86_64', arm64: 'aarch64' } as const;
+const crossPackages = { x64: 'gcc-x86-64-linux-gnu', arm64: 'gcc-aarch64-linux-gnu' } as const;
 
 /** Where init is built to. */
 export function initPath(architecture: InitArchitecture): string {
   return join(root, 'build/init', folderNames[architecture], 'init');
 }
 
-function compilerFor(architecture: InitArchitecture): { name: string; version: string } {
-  const native = architecture === process.arch;
-  const name = native ? 'musl-gcc' : crossCompilers[architecture];
-  const { status, stdout, error } = spawnSync(name, ['--version'], { encoding: 'utf8' });
-  if (error !== undefined || status !== 0) {
+interface Compiler {
+  readonly name: string;
+  readonly version: string;
+  /** Before and after the sources. */
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+}
+
+/** `musl`: a root with Debian's musl-dev of a processor that is not this machine's. */
+function compilerFor(architecture: InitArchitecture, musl: string | undefined): Compiler {
+  if (architecture === process.arch) {
+    const version = versionOf('musl-gcc', 'apt-get install musl-tools');
+    return { name: 'musl-gcc', version, before: [], after: [] };
+  }
+  const tuple = tuples[architecture];
+  const name = `${tuple}-linux-gnu-gcc`;
+  const packages = `apt-get install --no-install-recommends ${crossPackages[architecture]}`;
+  const version = versionOf(name, packages);
+  if (musl === undefined) {
     throw new Error(
-      native
-        ? 'the C compiler musl-gcc is missing: apt-get install musl-tools'
-        : `the cross compiler ${name} is missing: build on a machine of that kind with musl-tools, or put a musl cross toolchain into PATH`,
+      `init for ${architecture} needs the musl of that processor: npm run vm-image -- --arch ${folderNames[architecture]} fetches it`,
     );
   }
-  return { name, version: stdout };
+  // What musl-gcc does by its specs file, with the files of another processor.
+  const lib = join(musl, `usr/lib/${tuple}-linux-musl`);
+  const include = join(musl, `usr/include/${tuple}-linux-musl`);
+  // Debian's kernels have pages of 4 KiB on either processor; room for larger ones doubles the file.
+  const pages = '-Wl,-z,max-page-size=4096';
+  const before = [pages, '-nostdinc', '-isystem', include, '-nostdlib', join(lib, 'crt1.o')];
+  const after = [`-L${lib}`, '-Wl,--start-group', '-lc', '-lgcc', '-Wl,--end-group'];
+  return {
+    name,
+    version,
+    before: [...before, join(lib, 'crti.o')],
+    after: [...after, join(lib, 'crtn.o')],
+  };
+}
+
+function versionOf(compiler: string, remedy: string): string {
+  const { status, stdout, error } = spawnSync(compiler, ['--version'], { encoding: 'utf8' });
+  if (error !== undefined || status !== 0) {
+    throw new Error(`the C compiler ${compiler} is missing: ${remedy}`);
+  }
+  return stdout;
 }
 
 /** Everything the result depends on, as one digest. */
@@ -73,14 +106,16 @@ function fingerprint(files: readonly string[], version: string): string {
 
 /**
  * Compiles native/init/*.c into build/init/<amd64|arm64>/init, a static program, unless it is up to
- * date; returns its path. Throws with the remedy when the compiler is missing.
+ * date; returns its path. For another processor than this machine's `musl` is a root with Debian's
+ * musl-dev of that one. Throws with the remedy when the compiler is missing.
  */
 export function buildInit(
   architecture: InitArchitecture,
   log: (line: string) => void = console.log,
+  musl?: string,
 ): string {
   const path = initPath(architecture);
-  const compiler = compilerFor(architecture);
+  const compiler = compilerFor(architecture, musl);
   const files = readdirSync(sourceDirectory)
     .filter((name) => /\.[ch]$/.test(name))
     .sort();
@@ -97,9 +132,13 @@ export function buildInit(
   const sources = files
     .filter((file) => file.endsWith('.c'))
     .map((file) => join(sourceDirectory, file));
-  const { status, stderr } = spawnSync(compiler.name, [...flags, '-o', temporary, ...sources], {
-    encoding: 'utf8',
-  });
+  const { status, stderr } = spawnSync(
+    compiler.name,
+    [...flags, '-o', temporary, ...compiler.before, ...sources, ...compiler.after],
+    {
+      encoding: 'utf8',
+    },
+  );
   if (status !== 0) {
     rmSync(temporary, { force: true });
     throw new Error(`${name}: ${compiler.name} failed\n${stderr}`);

@@ -28,10 +28,40 @@ const flags = [
   '-DNAPI_VERSION=9',
 ];
 
-/** Where the addon is built to. */
-export const addonPath = join(root, 'build/native/gcs_native.node');
+/** Processors the addon is built for, by Node's names: this machine's, and for a VM of another kind. */
+export type AddonArchitecture = 'x64' | 'arm64';
 
-/** The headers of the Node.js that the project pins, for the processor we run on. */
+const crossCompilers = {
+  x64: {
+    name: 'x86_64-linux-gnu-gcc',
+    folder: 'amd64',
+    package: 'gcc-x86-64-linux-gnu libc6-dev-amd64-cross',
+  },
+  arm64: {
+    name: 'aarch64-linux-gnu-gcc',
+    folder: 'arm64',
+    package: 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross',
+  },
+} as const;
+
+interface Target {
+  readonly path: string;
+  readonly compiler: string;
+  /** How to get the compiler. */
+  readonly remedy: string;
+}
+
+function targetFor(architecture: AddonArchitecture): Target {
+  if (architecture === process.arch) {
+    const path = join(root, 'build/native/gcs_native.node');
+    return { path, compiler: 'gcc', remedy: 'apt-get install gcc libc6-dev' };
+  }
+  const { name, folder, package: cross } = crossCompilers[architecture];
+  const path = join(root, 'build/native', folder, 'gcs_native.node');
+  return { path, compiler: name, remedy: `apt-get install --no-install-recommends ${cross}` };
+}
+
+/** The headers of the Node.js that the project pins: the same for every processor. */
 function includeDirectory(): string {
   const directory = join(root, `node_modules/node-linux-${process.arch}/include/node`);
   if (!existsSync(join(directory, 'node_api.h'))) {
@@ -40,17 +70,17 @@ function includeDirectory(): string {
   return directory;
 }
 
-function compilerVersion(): string {
-  const { status, stdout, error } = spawnSync('gcc', ['--version'], { encoding: 'utf8' });
+function compilerVersion({ compiler, remedy }: Target): string {
+  const { status, stdout, error } = spawnSync(compiler, ['--version'], { encoding: 'utf8' });
   if (error !== undefined || status !== 0) {
-    throw new Error('the C compiler gcc is missing: apt-get install gcc libc6-dev');
+    throw new Error(`the C compiler ${compiler} is missing: ${remedy}`);
   }
   return stdout;
 }
 
 /** Everything the result depends on, as one digest. */
-function fingerprint(files: readonly string[], include: string): string {
-  const hash = createHash('sha256').update(compilerVersion()).update(flags.join('\0'));
+function fingerprint(files: readonly string[], include: string, version: string): string {
+  const hash = createHash('sha256').update(version).update(flags.join('\0'));
   for (const header of ['node_version.h', 'node_api.h', 'uv/version.h']) {
     hash.update(readFileSync(join(include, header)));
   }
@@ -60,15 +90,20 @@ function fingerprint(files: readonly string[], include: string): string {
 }
 
 /**
- * Compiles native/addon/*.c into build/native/gcs_native.node, unless it is up to date.
- * Throws with the remedy when the compiler or the headers are missing.
+ * Compiles native/addon/*.c into build/native/gcs_native.node, for another processor into a folder of
+ * its own there, unless it is up to date. Throws with the remedy when the compiler or the headers are missing.
  */
-export function buildNative(log: (line: string) => void = console.log): void {
+export function buildNative(
+  log: (line: string) => void = console.log,
+  architecture = process.arch as AddonArchitecture,
+): void {
+  const target = targetFor(architecture);
+  const addonPath = target.path;
   const include = includeDirectory();
   const files = readdirSync(sourceDirectory)
     .filter((name) => /\.[ch]$/.test(name))
     .sort();
-  const digest = fingerprint(files, include);
+  const digest = fingerprint(files, include, compilerVersion(target));
   const stampPath = `${addonPath}.stamp`;
   if (
     existsSync(addonPath) &&
@@ -86,7 +121,7 @@ export function buildNative(log: (line: string) => void = console.log): void {
     .filter((name) => name.endsWith('.c'))
     .map((name) => join(sourceDirectory, name));
   const { status, stderr } = spawnSync(
-    'gcc',
+    target.compiler,
     [...flags, `-I${include}`, '-o', temporary, ...sources],
     {
       encoding: 'utf8',
@@ -94,7 +129,7 @@ export function buildNative(log: (line: string) => void = console.log): void {
   );
   if (status !== 0) {
     rmSync(temporary, { force: true });
-    throw new Error(`native addon: gcc failed\n${stderr}`);
+    throw new Error(`native addon: ${target.compiler} failed\n${stderr}`);
   }
   renameSync(temporary, addonPath);
   writeFileSync(stampPath, digest);

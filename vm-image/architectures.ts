@@ -33,6 +33,10 @@ export const ARCHITECTURES: Readonly<Record<Architecture['name'], Architecture>>
   },
 };
 
+export function isOwn({ node }: Architecture): boolean {
+  return node === process.arch;
+}
+
 /** The architecture of this machine. */
 export function ownArchitecture(): Architecture {
   const found = Object.values(ARCHITECTURES).find((each) => each.node === process.arch);

@@ -20,8 +20,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildInit } from '../scripts/build-init.ts';
-import { ARCHITECTURES, type Architecture, ownArchitecture } from './architectures.ts';
-import { KERNEL_METAPACKAGE, LIBRARY_PACKAGES, MODULES, PROGRAMS } from './contents.ts';
+import { buildNative } from '../scripts/build-native.ts';
+import { ARCHITECTURES, type Architecture, isOwn, ownArchitecture } from './architectures.ts';
+import { KERNEL_METAPACKAGE, LIBRARY_PACKAGES, MODULES, MUSL, PROGRAMS } from './contents.ts';
 import { DebianArchive, type DebianPackage } from './debian.ts';
 import { findInputs, fingerprint, type Inputs } from './inputs.ts';
 import { uncompressedKernel } from './kernel.ts';
@@ -70,15 +71,17 @@ async function main(): Promise<void> {
   const cache = join(ROOT, 'build/vm/cache', architecture.name);
   const archive = new DebianArchive(cache, architecture);
   const node = await nodeBinary(ROOT, cache, architecture);
-  buildInit(architecture.node, (line) => progress.note(line));
-  const inputs = findInputs(ROOT, architecture, node.path);
   const names = [...Object.keys(PROGRAMS), ...LIBRARY_PACKAGES];
+  // This machine's own is in musl-tools.
+  if (!isOwn(architecture)) names.push(MUSL);
   const pinned = values.update ? undefined : usable(archive.pinned(), names);
   const packages =
     pinned ??
     (await progress.step(`fetching ${names.length + 1} packages`, () =>
       archive.fetch(KERNEL_METAPACKAGE + architecture.name, names),
     ));
+  await compile(architecture, packages, archive, progress);
+  const inputs = findInputs(ROOT, architecture, node.path);
   const stampFile = join(output, '.stamp');
   const stamp = await fingerprint(
     inputs,
@@ -96,6 +99,20 @@ async function main(): Promise<void> {
   await build({ architecture, inputs, nodeVersion, packages, archive, output, progress });
   writeFileSync(stampFile, stamp);
   progress.finish(`build/vm/${architecture.name} is complete`);
+}
+
+/** Init, and for another processor than this machine's what npm run build makes for this one. */
+async function compile(
+  architecture: Architecture,
+  packages: readonly DebianPackage[],
+  archive: DebianArchive,
+  progress: Progress,
+): Promise<void> {
+  const note = (line: string): void => progress.note(line);
+  const musl = packages.find((each) => each.name === MUSL);
+  const sysroot = musl === undefined ? undefined : await archive.unpack(musl);
+  if (!isOwn(architecture)) buildNative(note, architecture.node);
+  buildInit(architecture.node, note, sysroot);
 }
 
 /** Pinned packages, unless the list has grown since. */

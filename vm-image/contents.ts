@@ -3,6 +3,9 @@
 /** Depends on the kernel package of the release. Its name carries the version and is looked up. */
 export const KERNEL_METAPACKAGE = 'linux-image-';
 
+/** The C library that init is linked with. */
+export const MUSL = 'musl-dev';
+
 /** Packages whose programs are taken, with the programs. */
 export const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   runc: ['/usr/sbin/runc'],

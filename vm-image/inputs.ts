@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { Architecture } from './architectures.ts';
+import { type Architecture, isOwn } from './architectures.ts';
 
 /** Files of ours that go into the image. */
 export interface Inputs {
@@ -16,7 +16,7 @@ export interface Inputs {
 
 /** Looks for them; throws with the command that makes what is missing. */
 export function findInputs(root: string, architecture: Architecture, node: string): Inputs {
-  const own = architecture.node === process.arch;
+  const own = isOwn(architecture);
   const at = (path: string, remedy: string): string => {
     const file = join(root, path);
     if (!existsSync(file)) throw new Error(`${path} is missing: ${remedy}`);

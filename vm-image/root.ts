@@ -152,12 +152,12 @@ export function placeModules(
   tree.file(`${base}/modules.alias`, modulesAlias(chosen));
 }
 
-/** Modules for the devices of one hypervisor, which find none elsewhere. */
-const ONE_HYPERVISOR = /^(hv|pci_hyperv)_?/;
+/** Modules for the devices of one kind of machine, which find none elsewhere. */
+const ONE_MACHINE = /^(hv|pci_hyperv|nfit)/;
 
 /** What init loads: /etc/gcs/modules, one path a line, in the order to load; "-": may find no device. */
 export function moduleList(tree: Tree, modules: ModuleTree, chosen: readonly KernelModule[]): void {
   const line = ({ name, path }: KernelModule): string =>
-    `${ONE_HYPERVISOR.test(name) ? '-' : ''}/lib/modules/${modules.version}/${path}\n`;
+    `${ONE_MACHINE.test(name) ? '-' : ''}/lib/modules/${modules.version}/${path}\n`;
   tree.file('/etc/gcs/modules', chosen.map(line).join(''));
 }

@@ -1,8 +1,9 @@
 // Stream sockets of the unix and vsock families, descriptor passing. Every socket made here is
 // non-blocking and close-on-exec.
-#include <linux/vm_sockets.h>
 #include <string.h>
 #include <sys/socket.h>
+// Older versions of it need what stands before.
+#include <linux/vm_sockets.h>
 #include <sys/un.h>
 #include <unistd.h>
 

@@ -63,3 +63,10 @@ test('init’s arguments stand behind the kernel’s, in the form of LCOW', () =
       '/bin/gcs -v4 -log-format json -loglevel debug -listen',
   );
 });
+
+test('an interpreted arm64 does not have to compute the signatures of pointers', () => {
+  const other = { ...options, image: { ...image, architecture: 'arm64' as const } };
+  const text = qemuArguments(other).join(' ');
+  expect(text).toContain('-machine virt,');
+  expect(text).toContain('-cpu max,pauth-impdef=on');
+});
