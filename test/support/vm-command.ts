@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isAlive, VmDirectory, type VmState } from '../../src/vm/directory.ts';
+import { processEntry } from './proc.ts';
 
 const GCSCTL = fileURLToPath(new URL('../../bin/gcsctl', import.meta.url));
 
@@ -62,11 +64,46 @@ export class VmLab implements AsyncDisposable {
     }
   }
 
+  /** Resolves when a QEMU of this lab runs, be it one that only tries KVM. Nothing tells when it does. */
+  async untilQemuRuns(): Promise<void> {
+    while (!this.#processes().some((pid) => processEntry(pid)?.command.startsWith('qemu'))) {
+      await delay(5);
+    }
+  }
+
+  /** Resolves when no process that a gcsctl of this lab started is there any more. */
+  async untilNobodyIsLeft(): Promise<void> {
+    const { Pidfd } = await import('../../src/os/pidfd.ts');
+    for (const pid of this.#processes()) {
+      using handle = Pidfd.open(pid);
+      await handle?.ended({ signal: AbortSignal.timeout(60_000) });
+    }
+  }
+
+  /** By the directory of VMs in their environment. */
+  #processes(): number[] {
+    const mark = `GCSCTL_VM_DIR=${this.base}\0`;
+    return readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => pid > 0 && environmentOf(pid).includes(mark));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const name of readdirSync(this.base)) {
       if (!name.startsWith('.')) await this.run('vm', 'down', '--force', name);
     }
     rmSync(this.base, { recursive: true, force: true });
+  }
+}
+
+/** Empty for one that has ended. */
+function environmentOf(pid: number): string {
+  try {
+    return `${readFileSync(`/proc/${pid}/environ`, 'latin1')}\0`;
+  } catch (error) {
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      return '';
+    throw error;
   }
 }
 

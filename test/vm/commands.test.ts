@@ -1,15 +1,26 @@
 /** "gcsctl vm": what it starts, and that nothing of it stays. */
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { TerminalGcsctl } from '../support/gcsctl.ts';
 import { RAW_BRIDGE_PORT, RawBridge, RawHost } from '../support/raw-client.ts';
 import { negotiate } from '../support/raw-flows.ts';
 import { VmLab } from '../support/vm-command.ts';
 
 test('a VM whose agent listens is reached by a host that connects, as under Firecracker', async () => {
   await using lab = new VmLab();
-  const up = await lab.run('vm', 'up', '--name', 'fc', '--transport', 'listen', '--json');
+  const up = await lab.run(
+    'vm',
+    'up',
+    '--name',
+    'fc',
+    '--transport',
+    'listen',
+    '--shell',
+    '--json',
+  );
   expect(up.stderr).toContain('agent: negotiated');
   expect(up.code).toBe(0);
   expect(JSON.parse(up.stdout)).toMatchObject({ name: 'fc', milliseconds: { qemu: 0 } });
@@ -22,13 +33,16 @@ test('a VM whose agent listens is reached by a host that connects, as under Fire
   }
   const hello = await lab.run('vm-exec', '--vm', 'fc', '--', 'uname', '-n');
   expect(hello).toMatchObject({ code: 0 });
+  await useConsole(lab, 'fc');
   const state = lab.state('fc');
   const again = await lab.run('vm', 'up', '--name', 'fc');
   expect(again).toMatchObject({ code: 125, stderr: expect.stringContaining('runs already') });
   const list = await lab.run('vm', 'list');
   expect(list.stdout).toMatch(/fc +3 +listen .* running/);
   expect((await lab.run('vm', 'logs', 'fc')).stdout).toContain('bridge negotiated');
-  expect((await lab.run('vm', 'logs', '--console', 'fc')).stdout).toContain('init: start');
+  const console = (await lab.run('vm', 'logs', '--console', 'fc')).stdout;
+  expect(console).toContain('init: start');
+  expect(console).not.toMatch(/init: .*errno/);
   expect(await lab.run('vm', 'down', 'fc')).toMatchObject({ code: 0, stderr: 'fc: powered off\n' });
   await lab.untilGone(state);
   expect((await lab.run('vm', 'list')).stdout).not.toContain('fc');
@@ -47,17 +61,51 @@ test('a VM whose supervisor is killed is gone, QEMU too, and its name is free', 
   expect(lab.sockets('crash')).toEqual([]);
 });
 
-test('Ctrl-C during the start ends it, with every process and socket', async () => {
+test('Ctrl-C in each phase of the start ends it, with every process and socket', async () => {
   await using lab = new VmLab();
-  const up = lab.start('vm', 'up', '--name', 'early');
-  await untilPhase(up.stderr, 'init runs');
-  const state = lab.state('early');
-  up.kill('SIGINT');
-  await once(up, 'exit');
-  expect(up.exitCode).toBe(130);
-  await lab.untilGone(state);
-  expect(lab.sockets('early')).toEqual([]);
+  const phases = ['QEMU', ' processors, ', 'init runs', 'the agent is started'];
+  for (const phase of phases) {
+    const up = lab.start('vm', 'up', '--name', 'early');
+    // The first QEMU is there before anything is said: it tells whether KVM works.
+    if (phase === 'QEMU') await lab.untilQemuRuns();
+    else await untilPhase(up.stderr, phase);
+    up.kill('SIGINT');
+    up.stderr?.resume();
+    await once(up, 'exit');
+    expect(up.exitCode, phase).toBe(130);
+    await lab.untilNobodyIsLeft();
+    expect(lab.sockets('early'), phase).toEqual([]);
+  }
 });
+
+test.skipIf(existsSync('/dev/vhost-vsock'))(
+  'without /dev/vhost-vsock its transport is refused, and another one named',
+  async () => {
+    await using lab = new VmLab();
+    const up = await lab.run('vm', 'up', '--name', 'v', '--transport', 'vsock');
+    expect(up).toMatchObject({ code: 125, stdout: '' });
+    expect(up.stderr).toContain('/dev/vhost-vsock cannot be used: --transport hybrid needs none');
+    expect((await lab.run('vm', 'list', '--json')).stdout).toBe('[]\n');
+  },
+);
+
+async function useConsole(lab: VmLab, name: string): Promise<void> {
+  vi.stubEnv('GCSCTL_VM_DIR', lab.base);
+  using terminal = new TerminalGcsctl(['vm', 'console', name], { width: 80, height: 24 });
+  vi.unstubAllEnvs();
+  await terminal.shows(/Ctrl-] leaves/);
+  expect(terminal.settings()).not.toBe(terminal.settingsBefore);
+  // Each key goes to the guest, also the one that would interrupt gcsctl here.
+  terminal.type('sleep 1000\r');
+  await terminal.shows(/sleep 1000/);
+  terminal.type('\x03');
+  await terminal.shows(/\^C/);
+  terminal.type('echo $((6 * 7))=$(cat /proc/1/comm)\r');
+  await terminal.shows(/42=init/);
+  terminal.type('\x1d');
+  expect(await terminal.ended).toBe(0);
+  expect(terminal.settings()).toBe(terminal.settingsBefore);
+}
 
 test('a guest without its root tells why on the console, and is not left running', async () => {
   await using lab = new VmLab();
