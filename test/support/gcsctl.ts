@@ -75,7 +75,8 @@ export class TerminalGcsctl implements Disposable {
   #screen = '';
   #waiting: { pattern: RegExp; found: (match: RegExpExecArray) => void }[] = [];
 
-  constructor(argv: readonly string[], size: WindowSize) {
+  /** `command`: what runs at the terminal; default gcsctl. */
+  constructor(argv: readonly string[], size: WindowSize, command: readonly string[] = [GCSCTL]) {
     const { master, path } = openPty(size);
     this.#master = master;
     this.#path = path;
@@ -87,7 +88,7 @@ export class TerminalGcsctl implements Disposable {
     this.#stream.on('error', () => {});
     const slave = this.#slave.raw;
     // --ctty makes it the controlling terminal; setsid then becomes gcsctl, the pid stays.
-    this.child = spawn('setsid', ['--ctty', GCSCTL, ...argv], { stdio: [slave, slave, slave] });
+    this.child = spawn('setsid', ['--ctty', ...command, ...argv], { stdio: [slave, slave, slave] });
     this.ended = once(this.child, 'exit').then(([code, signal]) => signal ?? code);
   }
 
