@@ -9,7 +9,7 @@ import type { Lease } from './dhcp/lease.ts';
 import { type FindOptions, findAdapter } from './find-adapter.ts';
 import { type OpenGround, openGround } from './ground.ts';
 import { networkLimits } from './limits.ts';
-import { type Link, replaceAddress } from './rtnetlink.ts';
+import { type Link, listLinks, replaceAddress } from './rtnetlink.ts';
 import type { AdapterConfig } from './settings.ts';
 import {
   addressSteps,
@@ -33,6 +33,22 @@ export interface PlacementRequest {
   readonly signal: AbortSignal;
   /** Name servers and domains from a DHCP server have changed. */
   readonly dnsChanged: () => void;
+  /** Told before anything is done, and again whenever it has changed. */
+  readonly remember?: (facts: PlacementFacts) => void;
+}
+
+/** What an agent that takes the place of this one needs to go on with a placement, or to undo it. */
+export interface PlacementFacts {
+  /** False: it was being placed; any of the steps may have been taken. */
+  readonly placed: boolean;
+  readonly steps: readonly Step[];
+  /** Of the link, before a move while it is being placed. */
+  readonly index: number;
+  readonly policyTable: number | undefined;
+  readonly atHome: boolean;
+  readonly mac: Uint8Array;
+  readonly leaseSteps: readonly Step[];
+  readonly lease: Lease | undefined;
 }
 
 /** Finds an adapter's link, moves it and configures it: all or nothing. Rejects with AgentError. */
@@ -44,9 +60,14 @@ export async function placeAdapter(request: PlacementRequest): Promise<Placement
   const steps = linkSteps(config, link, moveAs);
   const policyTable = lowMetric ? freePolicyTable(ground.socket) : undefined;
   if (config.addresses.length > 0) steps.push(...addressSteps(config, policyTable));
+  const { mac } = link;
+  const { atHome, index } = ground;
+  const facts = { placed: false, steps, index, policyTable, atHome, mac };
+  request.remember?.({ ...facts, leaseSteps: [], lease: undefined });
   try {
     runSteps(steps, ground);
-    const placement = new Placement(request, steps, ground.index, policyTable);
+    const placement = new Placement(request, { ...facts, placed: true, index: ground.index });
+    placement.remember();
     if (config.addresses.length === 0) await placement.askForAddress(link, ground);
     return placement;
   } catch (error) {
@@ -54,9 +75,26 @@ export async function placeAdapter(request: PlacementRequest): Promise<Placement
   }
 }
 
+/**
+ * Undoes what an agent before this one left half placed, or placed in our own namespace for a
+ * container that is gone. Tells what could not be undone.
+ */
+export function undoPlacement(namespace: Fd, facts: PlacementFacts): unknown[] {
+  using ground = openGround(namespace, facts.index);
+  const moved = facts.steps.find((step) => step.kind === 'move');
+  if (moved !== undefined && !facts.placed) {
+    const there = listLinks(ground.socket).find(({ name }) => name === moved.name);
+    // It never left.
+    if (there === undefined) return [];
+    ground.index = there.index;
+  }
+  return undoSteps([...facts.steps, ...facts.leaseSteps], ground);
+}
+
 /** An adapter where it belongs, configured. */
 export class Placement {
   readonly #request: PlacementRequest;
+  readonly #facts: Omit<PlacementFacts, 'leaseSteps' | 'lease'>;
   readonly #steps: readonly Step[];
   readonly #index: number;
   readonly #policyTable: number | undefined;
@@ -65,16 +103,43 @@ export class Placement {
   #dns: DnsConfig = { searches: [], servers: [] };
   #lease: Lease | undefined;
 
-  constructor(
-    request: PlacementRequest,
-    steps: readonly Step[],
-    index: number,
-    policyTable: number | undefined,
-  ) {
-    this.#policyTable = policyTable;
+  constructor(request: PlacementRequest, facts: Omit<PlacementFacts, 'leaseSteps' | 'lease'>) {
+    this.#facts = facts;
+    this.#policyTable = facts.policyTable;
     this.#request = request;
-    this.#steps = steps;
-    this.#index = index;
+    this.#steps = facts.steps;
+    this.#index = facts.index;
+  }
+
+  /**
+   * Goes on with one of an agent before this one. An address from DHCP stays, and the server is
+   * asked for it anew.
+   */
+  static restore(request: PlacementRequest, facts: PlacementFacts): Placement {
+    const placement = new Placement(request, facts);
+    const { lease, leaseSteps } = facts;
+    placement.#leaseSteps = leaseSteps;
+    placement.#lease = lease;
+    placement.#dns = { searches: lease?.searches ?? [], servers: lease?.servers ?? [] };
+    if (request.config.addresses.length === 0) void placement.#askAgain(facts.mac);
+    return placement;
+  }
+
+  async #askAgain(mac: Uint8Array): Promise<void> {
+    const { namespace, log, signal } = this.#request;
+    try {
+      const { LeaseKeeper } = await import('./dhcp/keeper.ts');
+      const use = (lease: Lease | undefined): void => this.#useLease(lease);
+      const link = { namespace, index: this.#index, mac };
+      this.#keeper = await runWithoutLogFields(() => LeaseKeeper.start(link, use, log, signal));
+    } catch (error) {
+      if (!signal.aborted) log.error('address from DHCP is not kept', { error: String(error) });
+    }
+  }
+
+  remember(): void {
+    const [leaseSteps, lease] = [this.#leaseSteps, this.#lease];
+    this.#request.remember?.({ ...this.#facts, leaseSteps, lease });
   }
 
   /** What a DHCP server said of name resolution; empty with fixed addresses. */
@@ -127,6 +192,7 @@ export class Placement {
       if (lease !== undefined) this.#applyLease(lease, ground);
     }
     this.#lease = lease;
+    this.remember();
     this.#dns = { searches: lease?.searches ?? [], servers: lease?.servers ?? [] };
     if (!isDeepStrictEqual(dnsOf(lease), dnsOf(before))) this.#request.dnsChanged();
   }

@@ -108,6 +108,11 @@ export class Journal {
     }
   }
 
+  /** An exit code that is not the process's own must not be taken for one. */
+  tellUnknown({ reason }: ProcessEnd): void {
+    if (reason !== undefined) this.#log.warning('exit code is not known', { reason });
+  }
+
   /** The agent ends by itself and nothing is left to recover. */
   clear(): void {
     this.attempt((directory) => directory.clear());
@@ -193,7 +198,7 @@ export class ContainerRecord {
   /** Records the end of init. */
   watch(init: RecordedProcess): void {
     if (init.ended !== undefined) return;
-    init.beforeCollect = (end) => this.#set({ end: recordOf(end) });
+    init.beforeCollect = (end) => this.ended(end);
   }
 
   /** True once nothing is recorded any more. */
@@ -209,8 +214,9 @@ export class ContainerRecord {
     this.#set({ phase: 'running', startedAt: Date.now(), ...options });
   }
 
-  /** Found by the agent that came after. */
+  /** Also one that was found by an agent that came after. */
   ended(end: ProcessEnd): void {
+    this.#journal.tellUnknown(end);
     this.#set({ end: recordOf(end) });
   }
 
@@ -293,11 +299,12 @@ export class ProcessRecord {
   /** Records its end. */
   watch(process: RecordedProcess): void {
     if (process.ended !== undefined) return;
-    process.beforeCollect = (end) => this.#set({ end: recordOf(end) });
+    process.beforeCollect = (end) => this.ended(end);
   }
 
-  /** Found by the agent that came after. */
+  /** Also one that was found by an agent that came after. */
   ended(end: ProcessEnd): void {
+    this.#journal.tellUnknown(end);
     this.#set({ end: recordOf(end) });
   }
 

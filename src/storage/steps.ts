@@ -1,4 +1,5 @@
 import { AgentError } from '../errors.ts';
+import { faultPoint } from '../os/fault-point.ts';
 
 /**
  * One step of an Add. It is done as a whole or, when `run` throws, not at all; `undo` takes back
@@ -59,6 +60,7 @@ export class Applied {
   async undo(): Promise<void> {
     for (let step = this.#done.at(-1); step !== undefined; step = this.#done.at(-1)) {
       await step.undo?.();
+      faultPoint(`undone: ${step.name}`);
       this.#done.pop();
       this.#touched = true;
     }

@@ -1,8 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { basename } from 'node:path/posix';
 import type { Logger } from '../log/logger.ts';
 import type { RuntimeProcess } from '../runtime/runtime.ts';
 import { annotation, get, parseContainerKind } from '../spec/annotations.ts';
-import type { DnsConfig } from '../spec/etc-files.ts';
+import { type DnsConfig, resolvConf } from '../spec/etc-files.ts';
 import { canonical, invalid } from '../spec/fields.ts';
 import type { OciSpec } from '../spec/oci.ts';
 import type { PlannedFile } from '../spec/plan.ts';
@@ -65,7 +66,16 @@ export async function rejoinNetwork(
 ): Promise<void> {
   if (init.status !== undefined) return;
   const network = namespaces.getOrAdd(namespaceId);
-  const file = planned === undefined ? undefined : new ResolverFile(planned, logger);
+  const file =
+    planned === undefined
+      ? undefined
+      : new ResolverFile({ ...planned, content: contentOf(planned, network.dns) }, logger);
   const dnsChanged = (dns: DnsConfig): void => file?.update(dns);
-  await network.attach({ pid: init.pid, exited: init.exited, dnsChanged });
+  await network.reattach({ pid: init.pid, exited: init.exited, dnsChanged });
+}
+
+/** What the agent before us has written last, which is ours to change. */
+function contentOf({ path, content }: PlannedFile, dns: DnsConfig): string {
+  const now = readFileSync(path, 'utf8');
+  return now === resolvConf(dns) ? now : content;
 }

@@ -8,7 +8,9 @@ import {
   parseAdapterId,
   parseNamespaceId,
 } from '../network/settings.ts';
-import { NetworkNamespace } from './network-namespace.ts';
+import type { Journal } from '../state/journal.ts';
+import { packed, unpacked } from '../state/packed.ts';
+import { type NamespaceRecord, NetworkNamespace } from './network-namespace.ts';
 import type { NetworkOperations } from './operations.ts';
 
 /** The network namespaces the host has named. Ids are compared without regard to case. */
@@ -16,10 +18,31 @@ export class Namespaces implements NetworkOperations {
   readonly #log: Logger;
   readonly #find: FindOptions;
   readonly #byId = new Map<string, NetworkNamespace>();
+  readonly #journal: Journal | undefined;
 
-  constructor(log: Logger, find: FindOptions = {}) {
+  constructor(log: Logger, find: FindOptions = {}, journal?: Journal) {
     this.#log = log;
     this.#find = find;
+    this.#journal = journal;
+  }
+
+  /** Those of an agent before this one, before its containers. */
+  restore(records: readonly unknown[]): void {
+    for (const record of records) {
+      const known = unpacked(record) as NamespaceRecord;
+      this.getOrAdd(known.id).restore(known);
+    }
+  }
+
+  /** Its containers are attached again, those that are still there. */
+  async settle(): Promise<void> {
+    for (const namespace of this.#byId.values()) await namespace.settle();
+  }
+
+  #remember(record: NamespaceRecord): void {
+    const file = `network/${encodeURIComponent(record.id)}.json` as const;
+    if (record.adapters.length === 0) this.#journal?.removeFile(file);
+    else this.#journal?.write(file, packed(record) as object);
   }
 
   /** The namespace exists from then on, also when the adapter does not come. */
@@ -54,7 +77,9 @@ export class Namespaces implements NetworkOperations {
     let namespace = this.#byId.get(key);
     if (namespace === undefined) {
       if (this.#byId.size >= networkLimits.namespaces) this.#forgetOne();
-      namespace = new NetworkNamespace(key, this.#log, this.#find);
+      namespace = new NetworkNamespace(key, this.#log, this.#find, (record) =>
+        this.#remember(record),
+      );
       this.#byId.set(key, namespace);
     }
     return namespace;

@@ -2,7 +2,7 @@ import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { FindOptions } from '../network/find-adapter.ts';
 import { networkLimits } from '../network/limits.ts';
-import type { Placement } from '../network/placement.ts';
+import type { Placement, PlacementFacts, PlacementRequest } from '../network/placement.ts';
 import type { AdapterConfig } from '../network/settings.ts';
 import type { Fd } from '../os/fd.ts';
 import type { DnsConfig } from '../spec/etc-files.ts';
@@ -23,6 +23,14 @@ interface Adapter {
   /** Ends what waits for the adapter: its link, or a DHCP server. */
   readonly end: AbortController;
   placement?: Placement;
+  /** Of the placement, for an agent that takes the place of this one, or from one before. */
+  facts?: PlacementFacts | undefined;
+}
+
+/** What is recorded of a namespace. */
+export interface NamespaceRecord {
+  readonly id: string;
+  readonly adapters: readonly { config: AdapterConfig; facts?: PlacementFacts }[];
 }
 
 interface Attachment {
@@ -52,8 +60,16 @@ export class NetworkNamespace {
   /** Their links are being waited for. */
   readonly #coming = new Map<string, Adapter>();
   #attachment: Attachment | undefined;
+  readonly #remember: (record: NamespaceRecord) => void;
 
-  constructor(id: string, log: Logger, find: FindOptions) {
+  /** @param remember told whenever something has changed that an agent after this one goes on with */
+  constructor(
+    id: string,
+    log: Logger,
+    find: FindOptions,
+    remember: (record: NamespaceRecord) => void = () => {},
+  ) {
+    this.#remember = remember;
     this.id = id;
     this.#log = log.with({ namespaceId: id });
     this.#find = find;
@@ -82,6 +98,63 @@ export class NetworkNamespace {
     return `${this.id}  pid ${pid}  adapters: ${adapters.join(', ') || 'none'}`;
   }
 
+  /** One of an agent before this one, before its container is attached again. */
+  restore({ adapters }: NamespaceRecord): void {
+    for (const { config, facts } of adapters) {
+      this.#adapters.push({ config, facts, end: new AbortController() });
+    }
+  }
+
+  /**
+   * Gives a container the adapters that it has since an agent before this one. One that was not
+   * wholly placed by then is taken back, as the add of which the host has no answer.
+   */
+  reattach(user: NetworkUser): Promise<void> {
+    return this.#lock.exclusive(async () => {
+      const attachment = await this.#claim(user);
+      void user.exited.then(() => this.#detach(attachment));
+      const { Placement, undoPlacement } = await import('../network/placement.ts');
+      for (const adapter of [...this.#adapters]) {
+        const { facts } = adapter;
+        if (facts?.placed === true) {
+          adapter.placement = Placement.restore(this.#requestFor(adapter, attachment), facts);
+          continue;
+        }
+        this.#adapters.splice(this.#adapters.indexOf(adapter), 1);
+        if (facts === undefined) continue;
+        for (const error of undoPlacement(attachment.namespace, facts)) {
+          this.#undoFailed(adapter, error);
+        }
+      }
+      this.#changed();
+    });
+  }
+
+  /** Every container is attached again that is still there: what is left in our own namespace for others goes. */
+  async settle(): Promise<void> {
+    if (this.#attachment !== undefined) return;
+    const left = this.#adapters.filter(({ facts }) => facts !== undefined);
+    if (left.length === 0) return;
+    const { openNetworkNamespace } = await import('../os/netlink.ts');
+    const { undoPlacement } = await import('../network/placement.ts');
+    using home = openNetworkNamespace('self');
+    for (const adapter of left) {
+      const { facts } = adapter;
+      adapter.facts = undefined;
+      if (facts?.atHome !== true) continue;
+      for (const error of undoPlacement(home, facts)) this.#undoFailed(adapter, error);
+    }
+    this.#changed();
+  }
+
+  #changed(): void {
+    const adapters = this.#adapters.map(({ config, facts }) => ({
+      config,
+      ...(facts === undefined ? {} : { facts }),
+    }));
+    this.#remember({ id: this.id, adapters });
+  }
+
   /** Resolves when the adapter is there, and in the container if there is one. Rejects with AgentError; then it is as before. */
   async add(config: AdapterConfig): Promise<void> {
     this.#checkNew(config);
@@ -95,8 +168,10 @@ export class NetworkNamespace {
         this.#adapters.push(adapter);
         try {
           if (this.#attachment !== undefined) await this.#place(adapter, this.#attachment);
+          this.#changed();
         } catch (error) {
           this.#adapters.splice(this.#adapters.indexOf(adapter), 1);
+          this.#changed();
           throw error;
         }
       });
@@ -116,6 +191,7 @@ export class NetworkNamespace {
       if (index < 0) return;
       const [adapter] = this.#adapters.splice(index, 1);
       if (adapter !== undefined) this.#takeBack(adapter);
+      this.#changed();
     });
     this.#tellDns();
   }
@@ -133,6 +209,7 @@ export class NetworkNamespace {
       } catch (error) {
         for (const adapter of this.#adapters) this.#takeBack(adapter);
         this.#release(attachment);
+        this.#changed();
         throw error;
       }
       this.#tellDns();
@@ -184,11 +261,21 @@ export class NetworkNamespace {
   }
 
   async #place(adapter: Adapter, attachment: Attachment): Promise<void> {
+    const { placeAdapter } = await import('../network/placement.ts');
+    try {
+      adapter.placement = await placeAdapter(this.#requestFor(adapter, attachment));
+    } catch (error) {
+      adapter.facts = undefined;
+      throw error;
+    }
+    this.#log.info('network adapter configured', { adapterId: adapter.config.id });
+  }
+
+  #requestFor(adapter: Adapter, attachment: Attachment): PlacementRequest {
     const { config } = adapter;
     // With policy routing the first adapter is the preferred one.
     const later = this.#adapters.indexOf(adapter) > 0;
-    const { placeAdapter } = await import('../network/placement.ts');
-    adapter.placement = await placeAdapter({
+    return {
       config,
       lowMetric: config.policyBasedRouting ? later : config.lowMetric,
       namespace: attachment.namespace,
@@ -196,13 +283,17 @@ export class NetworkNamespace {
       log: this.#log.with({ adapterId: config.id }),
       signal: AbortSignal.any([adapter.end.signal, attachment.end.signal]),
       dnsChanged: () => this.#tellDns(),
-    });
-    this.#log.info('network adapter configured', { adapterId: config.id });
+      remember: (facts) => {
+        adapter.facts = facts;
+        this.#changed();
+      },
+    };
   }
 
   #takeBack(adapter: Adapter): void {
     const { placement } = adapter;
     delete adapter.placement;
+    adapter.facts = undefined;
     try {
       for (const error of placement?.remove() ?? []) this.#undoFailed(adapter, error);
     } catch (error) {
@@ -223,8 +314,10 @@ export class NetworkNamespace {
         if (attachment.atHome) this.#takeBack(adapter);
         adapter.placement?.abandon();
         delete adapter.placement;
+        adapter.facts = undefined;
       }
       this.#release(attachment);
+      this.#changed();
     });
   }
 

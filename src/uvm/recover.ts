@@ -47,7 +47,7 @@ export interface Recovery extends RecoverContext {
 
 /**
  * Takes up what an agent before this one has left, in this order: commands of the runtime that are
- * under way end; sandboxes, then other containers, each with its processes and streams; processes
+ * under way end; network namespaces are known again; sandboxes, then other containers, each with its processes and streams; processes
  * of the VM; descriptors nobody has claimed are closed; disks, layers and shares. What fails is told in the log and
  * left as it is, and the rest goes on.
  */
@@ -59,6 +59,9 @@ export async function recoverUvm(path: string, context: RecoverContext): Promise
   journal.takeNumbers(Math.max(found.highestNumber, ...names.map(numberOf)));
   const takeovers = await takeOverRuntimes(found, context, logger);
   const recovery: Recovery = { ...context, logger, names, takeovers };
+  await quietly(logger, { namespaces: found.network.length }, async () =>
+    context.namespaces.restore(found.network),
+  );
   for (const container of sandboxesFirst(found.containers)) {
     await quietly(logger, { containerId: container.id }, () =>
       restoreContainer(container, recovery),
@@ -69,6 +72,7 @@ export async function recoverUvm(path: string, context: RecoverContext): Promise
     await quietly(logger, { process: number }, () => restoreUvmProcess(number, record, recovery));
   }
   await closeUnclaimed(found, recovery);
+  await quietly(logger, { namespaces: found.network.length }, () => context.namespaces.settle());
   await quietly(logger, { resources: found.storage.length }, () =>
     context.resources.restore(found.storage),
   );

@@ -101,7 +101,7 @@ export class Uvm implements UvmOperations {
       journal,
       this.#end.signal,
     );
-    this.network = new Namespaces(dependencies.logger.with({ target: 'network' }));
+    this.network = new Namespaces(dependencies.logger.with({ target: 'network' }), {}, journal);
     this.resources = new LazyResources({
       reaper: dependencies.reaper,
       transport: dependencies.transport,

@@ -1,7 +1,9 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildFaultAgent } from '../support/fault-agent.ts';
+import { NULL_CONTAINER, RAW } from '../support/raw-client.ts';
 import { firstData, OutputSoFar, type RawProcess, readAll } from '../support/raw-flows.ts';
 import { shellProcess, useRootfs } from '../support/suite.ts';
 import { type SupervisedSession, withSupervised } from '../support/supervised-agent.ts';
@@ -231,4 +233,56 @@ test('delete: it is there and can be deleted, or it is gone', async () => {
       if (await exists(session, id)) await session.delete(id);
     },
   });
+});
+
+test('combined layers: they are there and can be removed, or there is nothing of them', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'gcs-layers-'));
+  try {
+    for (const layer of ['base', 'top']) mkdirSync(join(directory, layer));
+    const request = (session: SupervisedSession, id: string, type: string) =>
+      session.call(RAW.modifySettings, {
+        ContainerId: NULL_CONTAINER,
+        Request: {
+          RequestType: type,
+          ResourceType: 'CombinedLayers',
+          Settings: {
+            ContainerRootPath: `/run/layers/${id}/root`,
+            Layers: [{ Path: join(directory, 'top') }, { Path: join(directory, 'base') }],
+            ScratchPath: `/run/scratch/${id}`,
+          },
+        },
+      });
+    const isThere = (session: SupervisedSession, id: string): boolean => {
+      const table = readFileSync(`/proc/${session.supervised.supervisorPid}/mountinfo`, 'utf8');
+      return table.includes(`/run/layers/${id}/root`);
+    };
+    const nothing = (session: SupervisedSession): void => {
+      for (const path of ['/run/layers', '/run/scratch']) {
+        expect(existsSync(session.supervised.path(path))).toBe(false);
+      }
+    };
+    await cutOffAtEach({
+      prepare: async () => {},
+      operate: (session, id) => request(session, id, 'Add'),
+      check: async (session, id) => {
+        if (!isThere(session, id)) {
+          nothing(session);
+          await request(session, id, 'Add');
+        }
+        await request(session, id, 'Remove');
+        nothing(session);
+      },
+    });
+    await cutOffAtEach({
+      prepare: (session, id) => request(session, id, 'Add'),
+      operate: (session, id) => request(session, id, 'Remove'),
+      check: async (session, id) => {
+        const removed = request(session, id, 'Remove');
+        await removed.catch((error) => expect(String(error)).toContain('nothing of that kind'));
+        nothing(session);
+      },
+    });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

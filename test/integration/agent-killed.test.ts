@@ -1,12 +1,21 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import type net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import {
+  addressesOf,
+  createNetworked,
+  linkNames,
+  modifyNetwork,
+  newGuid,
+  plug,
+  resolvConfOf,
+} from '../support/network-lab.ts';
 import { processEntry } from '../support/proc.ts';
 import { NULL_CONTAINER } from '../support/raw-client.ts';
 import { firstData, readAll } from '../support/raw-flows.ts';
-import { shellProcess, useRootfs } from '../support/suite.ts';
+import { shellProcess, spec, useRootfs } from '../support/suite.ts';
 import { type SupervisedSession, withSupervised } from '../support/supervised-agent.ts';
 
 useRootfs();
@@ -234,5 +243,91 @@ test('an agent that is told to end takes its containers with it, and forgets the
     await session.supervised.bridge.closed;
     await ended;
     expect(await session.supervised.end()).toEqual({ code: 0, signal: null });
+  });
+});
+
+test('network: adapters are known, can be removed and added, and name servers follow', async () => {
+  await withSupervised({}, async (session) => {
+    await session.uvmSh('mount -t tmpfs tmpfs /sys/bus && mkdir -p /sys/bus/vmbus/devices');
+    const namespace = newGuid();
+    const first = await plug(session, 'eth0', ['10.9.0.1/24']);
+    await session.uvmSh(`ip link set ${first.peer} name q0`);
+    const adapter = (id: string, subnet: string) => ({
+      NamespaceID: namespace,
+      ID: id,
+      DNSServerList: `${subnet}.53`,
+      IPAddress: `${subnet}.2`,
+      PrefixLength: 24,
+    });
+    await modifyNetwork(session, 'Add', adapter(first.id, '10.9.0'));
+    const pid = await createNetworked(session, 'net', namespace);
+    const init = await session.startInit('net', {});
+    await replaced(session);
+    expect(await addressesOf(session, pid, 'eth0')).toEqual(['10.9.0.2/24']);
+    const again = modifyNetwork(session, 'Add', adapter(first.id, '10.9.0'));
+    await expect(again).rejects.toThrow('already present in namespace');
+    const second = await plug(session, 'eth0');
+    await session.uvmSh(`ip link set ${second.peer} name q1`);
+    await modifyNetwork(session, 'Add', adapter(second.id, '10.9.1'));
+    expect(await addressesOf(session, pid, 'eth1')).toEqual(['10.9.1.2/24']);
+    expect(await resolvConfOf(session, 'net')).toBe('nameserver 10.9.0.53\nnameserver 10.9.1.53\n');
+    await replaced(session);
+    await modifyNetwork(session, 'Remove', { NamespaceID: namespace, ID: first.id });
+    expect(await linkNames(session, pid)).toEqual(['eth1', 'lo']);
+    expect(await linkNames(session, 'agent')).toContain('eth0');
+    expect(await resolvConfOf(session, 'net')).toBe('nameserver 10.9.1.53\n');
+    await session.killAndDelete('net', init);
+    await modifyNetwork(session, 'Remove', { NamespaceID: namespace, ID: second.id });
+    await session.uvmSh('ip link del q0; umount /sys/bus');
+  });
+});
+
+test('a pod: its sandbox is there for new containers, and goes after the last of them', async () => {
+  await withSupervised({}, async (session) => {
+    const sandbox = { 'io.kubernetes.cri.container-type': 'sandbox' };
+    const workload = {
+      'io.kubernetes.cri.container-type': 'container',
+      'io.kubernetes.cri.sandbox-id': 'pod',
+    };
+    const { hostname: _, ...sleeping } = spec({ args: ['sleep', '1000'] });
+    const create = (id: string, annotations: object) =>
+      session.createFrom(id, { ...sleeping, annotations });
+    await create('pod', { ...sandbox, 'io.kubernetes.cri.sandbox-id': 'pod' });
+    const init = await session.startInit('pod', {});
+    await create('one', workload);
+    await replaced(session);
+    await create('two', workload);
+    await session.signal('pod', init.pid, 9);
+    await session.wait('pod', init.pid);
+    await expect(session.delete('pod')).rejects.toThrow(
+      'sandbox pod still has containers: one, two',
+    );
+    await replaced(session);
+    for (const id of ['one', 'two', 'pod']) await session.delete(id);
+    expect(existsSync(session.supervised.path('/run/gcs/c/pod'))).toBe(false);
+  });
+});
+
+test('without a supervisor the next agent takes over what lives, and says what it cannot know', async () => {
+  await withSupervised({ supervise: false }, async (session) => {
+    const { supervised } = session;
+    await session.create('lives', { args: ['sleep', '1000'] });
+    const lives = await session.startInit('lives', {});
+    await session.create('ends', { args: ['sh', '-c', 'read x; exit 3'] });
+    const ends = await session.startInit('ends', { stdin: true });
+    const outer = supervised.outerPid(ends.pid);
+    await supervised.kill();
+    // Its streams went with the agent: it reads the end of its input.
+    ends.stdin?.destroy();
+    while (processEntry(outer) !== undefined) await delay(5);
+    supervised.startAgain();
+    await supervised.connect();
+    expect(await session.wait('ends', ends.pid)).toBe(255);
+    expect(supervised.log).toContain('nobody recorded how');
+    await session.delete('ends');
+    await session.signal('lives', lives.pid, 9);
+    // Here the kernel tells, from 6.15 on.
+    expect([137, 255]).toContain(await session.wait('lives', lives.pid));
+    await session.delete('lives');
   });
 });

@@ -1,5 +1,5 @@
 /** A real agent under our supervisor, for tests that kill it: what it runs goes on, and so does the test. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +16,8 @@ export interface SupervisedOptions {
   /** Where bin/gcs is; default the project's own. */
   root?: string;
   args?: readonly string[];
+  /** False: a shell that starts the agent when it is told to, once it has been killed. Default true. */
+  supervise?: boolean;
   /** The agent ends in the test, and its namespaces with it. */
   mayEnd?: boolean;
 }
@@ -85,6 +87,11 @@ export class SupervisedAgent implements Tested {
     return await this.connect(since);
   }
 
+  /** Starts the next agent where there is no supervisor to do so. */
+  startAgain(): void {
+    writeFileSync(join(this.directory, 'again'), '\n');
+  }
+
   /** Resolves when the supervisor has ended, with how. */
   end(): Promise<AgentExit> {
     return this.#process.exited;
@@ -135,6 +142,12 @@ export class SupervisedSession extends Session {
   }
 }
 
+/** A shell that runs its arguments, and again for each line of a fifo. */
+function again(directory: string): string {
+  const fifo = join(directory, 'again');
+  return `mkfifo ${fifo}; while :; do "$@"; read x <${fifo} || :; done`;
+}
+
 /** Runs `body`, and requires that neither the agent nor its supervisor hold anything afterwards. */
 export async function withSupervised(
   options: SupervisedOptions,
@@ -147,8 +160,9 @@ export async function withSupervised(
     directory,
     env: { GCS_TEST_FAULTS: join(directory, 'faults') },
     command: [
+      ...(options.supervise === false ? ['sh', '-c', again(directory), 'sh'] : []),
       join(options.root ?? ROOT, 'bin/gcs'),
-      '-supervise',
+      ...(options.supervise === false ? [] : ['-supervise']),
       '-v4',
       '-loglevel',
       'debug',
