@@ -64,9 +64,16 @@ export class ConnectionSet implements Disposable {
     keeper?: StdioKeeper,
   ): ConnectionSet {
     const fds: StdioFds = { stdin: null, stdout: null, stderr: null };
-    for (const name of streamNames) {
-      const fd = connections[name]?.takeFd();
-      if (fd !== undefined) fds[name] = keeper === undefined ? fd : keeper.keep(name, 'h', fd);
+    try {
+      for (const name of streamNames) {
+        const fd = connections[name]?.takeFd();
+        if (fd !== undefined) fds[name] = keeper === undefined ? fd : keeper.keep(name, 'h', fd);
+      }
+    } catch (error) {
+      // One of them was closed or given away before.
+      for (const fd of Object.values(fds)) fd?.close();
+      for (const connection of Object.values(connections)) connection?.close();
+      throw error;
     }
     return new ConnectionSet(fds);
   }
