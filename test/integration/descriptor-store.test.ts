@@ -1,7 +1,7 @@
 /** What an agent gave init to keep is there for the next one, whenever the first was killed. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { memory } from '../support/proc.ts';
+import { memory, processEntry, threads } from '../support/proc.ts';
 import { Supervised } from '../support/supervised.ts';
 
 const count = (length: number) => Array.from({ length }, (_, index) => index);
@@ -43,6 +43,21 @@ test('what was kept in the instant before the agent was killed is kept', async (
     expect(await supervised.ask('names')).toEqual(expected);
   }
   expect(await supervised.ask('fetch', 'r2.399')).toEqual(['r2.399/0']);
+});
+
+test('also when init sees the requests only after the agent’s death', async () => {
+  await using supervised = Supervised.storeAgent();
+  await supervised.ask('keep', 'first', 1);
+  const agent = await supervised.agent();
+  const { starts } = supervised;
+  supervised.tell('keepUnseenAndDie', 'n', 100);
+  // Its main thread may end before others, which still hold its end of the channel.
+  const dead = () => processEntry(agent)?.state === 'Z' && threads(agent).length === 1;
+  while (!dead()) await new Promise((go) => setImmediate(go));
+  supervised.signal('SIGCONT');
+  await supervised.nextAgent(starts);
+  expect(await supervised.ask('names')).toEqual(['first', ...count(100).map((i) => `n${i}`)]);
+  expect(await supervised.ask('fetch', 'n99')).toEqual(['n99/0']);
 });
 
 test('an entry that was dropped is gone, its descriptors are closed and its name is free', async () => {

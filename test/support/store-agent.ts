@@ -12,6 +12,7 @@ import { pipe } from '../../src/os/pipe.ts';
 import { untilReady } from '../../src/os/poll.ts';
 import { receiveFds, sendFds } from '../../src/os/rights.ts';
 
+const POLLIN = 0x1;
 const POLLHUP = 0x10;
 // A second end of the channel, which works on a copy and closes the inherited one.
 const inherited = new Fd(Number(process.env.GCS_INIT_FD));
@@ -109,6 +110,14 @@ const commands: Record<string, (...args: never[]) => unknown> = {
   },
   /** Keeps and is gone before anything is answered. */
   keepAndDie: (prefix: string, entries: number) => {
+    for (let i = 0; i < entries; i++) keep(`${prefix}${i}`, 1);
+    process.kill(process.pid, 'SIGKILL');
+  },
+  /** The same with a supervisor that is not scheduled meanwhile, and a reply that is never read. */
+  keepUnseenAndDie: (prefix: string, entries: number) => {
+    void channel.request('list 0');
+    while ((native().pollNow(second.raw, POLLIN) & POLLIN) === 0);
+    process.kill(process.ppid, 'SIGSTOP');
     for (let i = 0; i < entries; i++) keep(`${prefix}${i}`, 1);
     process.kill(process.pid, 'SIGKILL');
   },
