@@ -3,17 +3,22 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { expectGuestSuite } from '../support/guest-runner/run.ts';
 import { testVm } from '../support/suite.ts';
+import { vmDirectoryOf } from '../support/vm-agent.ts';
 
 const vm = testVm ?? expect.unreachable('these tests need a VM');
 const INTEGRATION = join(import.meta.dirname, '../integration');
+const LONG =
+  'hundreds of containers on an interpreted processor: only with KVM, or GCS_TEST_LONG=1';
 
-test.each([
-  ['runtime-runc', 20],
-  ['runtime-runc-processes', 25],
-  ['runtime-runc-failures', 30],
-  ['cgroup-processes', 8],
-  ['cgroup-statistics', 4],
-])('%s', { timeout: 900_000 }, async (name, atLeast) => {
+test.for([
+  { name: 'runtime-runc', atLeast: 20, long: false },
+  { name: 'runtime-runc-processes', atLeast: 25, long: true },
+  { name: 'runtime-runc-failures', atLeast: 30, long: true },
+  { name: 'cgroup-processes', atLeast: 8, long: false },
+  { name: 'cgroup-statistics', atLeast: 4, long: false },
+])('$name', { timeout: 1_800_000 }, async ({ name, atLeast, long }, context) => {
+  const slow = vmDirectoryOf(vm).requireRunning().acceleration === 'tcg';
+  if (long && slow && process.env.GCS_TEST_LONG === undefined) context.skip(LONG);
   const suite = join(INTEGRATION, `${name}.test.ts`);
   await expectGuestSuite(vm, { entries: { suite }, atLeast });
 });
