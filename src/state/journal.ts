@@ -72,13 +72,9 @@ export class Journal {
   }
 
   /** A process of the VM that is about to be started. */
-  createProcess(
-    streams: ProcessStreamsKind,
-    number: number,
-    args: readonly string[],
-  ): ProcessRecord {
+  createProcess(streams: ProcessStreamsKind, number: number): ProcessRecord {
     this.attempt((directory) => directory.makeDirectory('p'));
-    return new ProcessRecord(this, `p/${number}.json`, { streams, phase: 'starting', args });
+    return new ProcessRecord(this, `p/${number}.json`, { streams, phase: 'starting' });
   }
 
   /** What else an agent needs to know that takes the place of this one. */
@@ -289,7 +285,6 @@ export class ProcessRecord {
     const { pid, startTime, ended } = process;
     this.#set({
       phase: 'running',
-      args: undefined,
       process: { pid, startTime },
       ...(ended === undefined ? {} : { end: recordOf(ended) }),
     });

@@ -119,8 +119,6 @@ export interface ProcessProgress {
   streams: ProcessStreamsKind;
   /** 'starting': the host was not told of it, and it is to be ended. */
   phase: 'starting' | 'running';
-  /** Of a process of the VM that is being started: nobody knows its pid yet. */
-  args?: readonly string[] | undefined;
   process?: ProcessIdentity;
   end?: RecordedEnd;
   readonly door?: DoorExec | undefined;

@@ -3,7 +3,12 @@ import type { DescriptorStore } from '../os/descriptor-store.ts';
 import type { Reaper } from '../os/reaper.ts';
 import type { Runtime, RuntimeTakeover } from '../runtime/runtime.ts';
 import { type Journal, ProcessRecord } from '../state/journal.ts';
-import { type FoundContainer, type FoundState, readState } from '../state/recover.ts';
+import {
+  type FoundContainer,
+  type FoundProcess,
+  type FoundState,
+  readState,
+} from '../state/recover.ts';
 import type { BundleClaims } from './bundle-claims.ts';
 import type { Container } from './container.ts';
 import type { ExitEvents } from './exit-events.ts';
@@ -67,7 +72,9 @@ export async function recoverUvm(path: string, context: RecoverContext): Promise
       restoreContainer(container, recovery),
     );
   }
-  for (const { number, progress } of found.processes) {
+  const isRunning = ({ progress }: FoundProcess): boolean => progress.phase === 'running';
+  const runningFirst = [...found.processes].sort((a, b) => +isRunning(b) - +isRunning(a));
+  for (const { number, progress } of runningFirst) {
     const record = new ProcessRecord(journal, `p/${number}.json`, { ...progress }, { known: true });
     await quietly(logger, { process: number }, () => restoreUvmProcess(number, record, recovery));
   }

@@ -1,15 +1,10 @@
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLogger } from '../log/logger.ts';
+import { hasCode } from '../os/errors.ts';
 import { adoptKnown } from '../os/known-process.ts';
 import { Pidfd } from '../os/pidfd.ts';
-import {
-  processAgeMs,
-  processCommandLine,
-  processGroup,
-  processParent,
-  processStartTime,
-} from '../os/process.ts';
+import { processAgeMs, processGroup, processParent, processStartTime } from '../os/process.ts';
 import type { RuntimeProcess } from '../runtime/runtime.ts';
 import type { ProcessRecord } from '../state/journal.ts';
 import { endFrom, type RecordedEnd } from '../state/records.ts';
@@ -32,10 +27,10 @@ export async function restoreUvmProcess(
   recovery: Recovery,
 ): Promise<void> {
   const { processes, reaper, journal } = recovery;
-  const { phase, process, end, streams, args } = record.progress;
+  const { phase, process, end, streams } = record.progress;
   if (phase === 'starting' || process === undefined) {
     const since = statSync(join(journal.path ?? '', `p/${number}.json`)).mtimeMs;
-    if (args !== undefined) endUntold(args, since, recovery);
+    endUntold(since, recovery);
     record.remove();
     return;
   }
@@ -100,27 +95,35 @@ export const lostStreams: StartedStreams = {
 };
 
 /**
- * Ends a process of the VM whose pid was not written down in time: a child of our parent, like all
- * that an agent before us has started, leader of its session, with those arguments, started since.
+ * Ends the process of the VM whose pid was not written down in time: a child of our parent, like all
+ * that an agent before us has started; leader of its session and outside every container; started
+ * between that record and us; and known to nobody. To be called when all that is known is restored.
  */
-function endUntold(args: readonly string[], since: number, { logger }: Recovery): void {
+function endUntold(since: number, { logger, processes, containers }: Recovery): void {
+  const known = new Set([process.pid]);
+  for (const { pid } of processes.table) known.add(pid);
+  for (const { init, processes } of containers.values()) {
+    for (const { pid } of [init, ...processes]) known.add(pid);
+  }
+  const own = processAgeMs(processStartTime(process.pid) ?? 0);
   for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
     const pid = Number(name);
+    if (!/^\d+$/.test(name) || known.has(pid)) continue;
     using found = Pidfd.open(pid);
-    if (found === undefined || !isUntold(pid, args, since)) continue;
+    if (found === undefined || !startedOutside(pid)) continue;
+    const age = processAgeMs(processStartTime(pid) ?? 0);
+    if (age < own || age > Date.now() - since + startPrecisionMs) continue;
     logger.info('ending a process nobody was told of', { pid });
     found.signal(SIGKILL);
   }
 }
 
-function isUntold(pid: number, args: readonly string[], since: number): boolean {
+function startedOutside(pid: number): boolean {
   if (processParent(pid) !== process.ppid || processGroup(pid) !== pid) return false;
-  const startTime = processStartTime(pid);
-  if (startTime === undefined) return false;
-  if (processAgeMs(startTime) > Date.now() - since + startPrecisionMs) return false;
-  // A script's interpreter comes before it.
-  const argv = processCommandLine(pid) ?? [];
-  const rest = args.slice(1);
-  return argv.length >= args.length && rest.every((arg, i) => argv.at(i - rest.length) === arg);
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`) === readlinkSync('/proc/self/ns/pid');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ESRCH')) return false; // It has ended.
+    throw error;
+  }
 }

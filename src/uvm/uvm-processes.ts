@@ -50,11 +50,7 @@ export class UvmProcesses {
     const keeper = request.terminal ? this.#streams.keeper(number) : undefined;
     using connections = await this.#streams.dial(request.ports, keeper);
     this.#end.throwIfAborted();
-    const record = this.#journal.createProcess(
-      request.terminal ? 'terminal' : 'direct',
-      number,
-      request.args,
-    );
+    const record = this.#journal.createProcess(request.terminal ? 'terminal' : 'direct', number);
     try {
       const child = request.terminal
         ? this.#startOnTerminal(options, request, connections, record, keeper)

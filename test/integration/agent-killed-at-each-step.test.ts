@@ -3,9 +3,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildFaultAgent } from '../support/fault-agent.ts';
+import {
+  addressesOf,
+  createNetworked,
+  deleteSandbox,
+  linkNames,
+  modifyNetwork,
+  type Nic,
+  newGuid,
+  pidOf,
+  plug,
+  unplug,
+} from '../support/network-lab.ts';
 import { NULL_CONTAINER, RAW } from '../support/raw-client.ts';
 import { firstData, OutputSoFar, type RawProcess, readAll } from '../support/raw-flows.ts';
-import { shellProcess, useRootfs } from '../support/suite.ts';
+import { shellProcess, spec, useRootfs } from '../support/suite.ts';
 import { type SupervisedSession, withSupervised } from '../support/supervised-agent.ts';
 
 useRootfs();
@@ -285,4 +297,132 @@ test('combined layers: they are there and can be removed, or there is nothing of
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
+
+test.each([
+  'direct',
+  'terminal',
+])('a process of the VM, %s: nobody is left whom the host does not know', async (kind) => {
+  const terminal = kind === 'terminal';
+  await cutOffAtEach({
+    prepare: async () => {},
+    operate: async (session) => {
+      const process = await session.execInUvm(
+        {
+          // Its terminal is hung up by a host whose request fails.
+          CommandArgs: ['sh', '-c', 'trap "" HUP; echo up; exec sleep 4711'],
+          Environment: environment,
+          EmulateConsole: terminal,
+        },
+        { stdout: true },
+      );
+      await firstData(process.stdout);
+      process.stdout?.destroy();
+    },
+    check: async (session) => {
+      const found = (await session.uvmSh('pgrep -f "^sleep 4711" || true')).split('\n');
+      for (const pid of found.filter((line) => line !== '').map(Number)) {
+        await session.signal(NULL_CONTAINER, pid, 9);
+        expect(await session.wait(NULL_CONTAINER, pid)).toBe(137);
+      }
+    },
+  });
+});
+
+test('a pod: sandbox and workload are there, or there is nothing of them', async () => {
+  const annotations = (sandbox: string, type: string) => ({
+    'io.kubernetes.cri.container-type': type,
+    'io.kubernetes.cri.sandbox-id': sandbox,
+  });
+  const { hostname: _, ...plain } = spec({ args: ['sleep', '1000'] });
+  const shared = [
+    { destination: '/shared', source: 'sandbox:///shared', type: 'bind', options: ['rbind'] },
+  ];
+  const create = (session: SupervisedSession, id: string, sandbox: string) =>
+    id === sandbox
+      ? session.createFrom(id, { ...plain, annotations: annotations(id, 'sandbox') })
+      : session.createFrom(id, {
+          ...plain,
+          annotations: annotations(sandbox, 'container'),
+          mounts: [...(plain.mounts ?? []), ...shared],
+        });
+  await cutOffAtEach({
+    prepare: async () => {},
+    operate: (session, id) => create(session, id, id),
+    check: async (session, id) => {
+      if (!(await exists(session, id))) await create(session, id, id);
+      await create(session, `${id}-w`, id);
+      await session.delete(`${id}-w`);
+      await deleteSandbox(session, id);
+    },
+  });
+  await cutOffAtEach({
+    prepare: (session, id) => create(session, id, id),
+    operate: (session, id) => create(session, `${id}-w`, id),
+    check: async (session, id) => {
+      if (!(await exists(session, `${id}-w`))) await create(session, `${id}-w`, id);
+      await session.delete(`${id}-w`);
+      await deleteSandbox(session, id);
+    },
+  });
+});
+
+test('network: a container with an adapter, and an adapter for a container', async () => {
+  const adapter = (namespace: string, nic: Nic) => ({
+    NamespaceID: namespace,
+    ID: nic.id,
+    IPAddress: '10.9.0.2',
+    PrefixLength: 24,
+  });
+  const prepared = async (session: SupervisedSession) => {
+    await session.uvmSh('mount -t tmpfs tmpfs /sys/bus; mkdir -p /sys/bus/vmbus/devices');
+    return { namespace: newGuid(), nic: await plug(session, 'eth0') };
+  };
+  type Prepared = Awaited<ReturnType<typeof prepared>>;
+  const leave = async (session: SupervisedSession, id: string, { namespace, nic }: Prepared) => {
+    const pid = await pidOf(session, id);
+    expect(await addressesOf(session, pid, 'eth0')).toEqual(['10.9.0.2/24']);
+    await modifyNetwork(session, 'Remove', { NamespaceID: namespace, ID: nic.id });
+    expect(await linkNames(session, pid)).toEqual(['lo']);
+    await session.delete(id);
+    await unplug(session, nic);
+    await session.uvmSh('umount /sys/bus');
+  };
+  await cutOffAtEach<Prepared>({
+    prepare: async (session) => {
+      const made = await prepared(session);
+      await modifyNetwork(session, 'Add', adapter(made.namespace, made.nic));
+      return made;
+    },
+    operate: async (session, id, { namespace }) => {
+      await createNetworked(session, id, namespace);
+    },
+    check: async (session, id, made) => {
+      // A veth goes with its namespace, where a real adapter comes back.
+      if (!(await exists(session, id))) {
+        const { nic } = made;
+        const names = await linkNames(session, 'agent');
+        if (!names.includes('eth0')) await unplug(session, nic);
+        if (!names.includes('eth0')) await plug(session, 'eth0', [], nic.id);
+        await createNetworked(session, id, made.namespace);
+      }
+      await leave(session, id, made);
+    },
+  });
+  await cutOffAtEach<Prepared>({
+    prepare: async (session, id) => {
+      const made = await prepared(session);
+      await createNetworked(session, id, made.namespace);
+      return made;
+    },
+    operate: (session, _id, { namespace, nic }) =>
+      modifyNetwork(session, 'Add', adapter(namespace, nic)),
+    check: async (session, id, made) => {
+      const again = modifyNetwork(session, 'Add', adapter(made.namespace, made.nic));
+      await again.catch((error) => expect(String(error)).toContain('already present'));
+      await leave(session, id, made);
+    },
+  });
 });

@@ -46,6 +46,8 @@ const STATE_DIRECTORIES = [
   '/run/gcs/pods',
   '/run/gcs/state/c',
   '/run/gcs/state/p',
+  '/run/gcs/state/network',
+  '/run/gcs/state/storage',
 ];
 
 /**
