@@ -77,6 +77,28 @@ test('a receiver that unsubscribes while it is told keeps nobody else from being
   expect(seen).toEqual(['first', 'second', 'second']);
 });
 
+test('a receiver that fails keeps nobody else from being told, and its fault is told', async () => {
+  const lifecycle = new Lifecycle(8);
+  const seen: number[] = [];
+  const faults: unknown[] = [];
+  const told = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  process.on('uncaughtException', (error) => faults.push(error));
+  try {
+    lifecycle.subscribe(undefined, () => {
+      throw new Error('mine');
+    });
+    lifecycle.subscribe(undefined, (event) => seen.push(event.sequence));
+    lifecycle.emit({ kind: 'create', containerId: 'a' });
+    await new Promise(setImmediate);
+  } finally {
+    process.removeAllListeners('uncaughtException');
+    for (const listener of told) process.on('uncaughtException', listener);
+  }
+  expect(seen).toEqual([1]);
+  expect(faults).toEqual([expect.objectContaining({ message: 'mine' })]);
+});
+
 test('times of execs are counted in buckets that hold those below them', () => {
   const lifecycle = new Lifecycle(8);
   for (const seconds of [0.004, 0.02, 0.02, 100]) lifecycle.execTimes.observe(seconds);

@@ -48,7 +48,15 @@ export class Lifecycle {
     const numbered = { sequence: this.#last, at: Date.now(), ...event };
     this.#kept[(this.#last - 1) % this.#size] = numbered;
     // A receiver that fails is the receiver's fault and must not stop what happens to containers.
-    for (const receiver of [...this.#receivers]) receiver(numbered);
+    for (const receiver of [...this.#receivers]) {
+      try {
+        receiver(numbered);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   /** Delivers what is kept from `position` on before it returns, then each event as it happens. */

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { AgentErrorCode } from '../../src/errors.ts';
-import type { LifecycleEvent } from '../../src/uvm/management.ts';
+import type { CreateRequest, LifecycleEvent } from '../../src/uvm/management.ts';
 import { makeRootfs } from '../support/rootfs.ts';
 import { connection, readToEnd, readUntil, streams, useVmLab } from '../support/vm-lab.ts';
 
@@ -117,8 +117,14 @@ test.each([
   ['invalid-argument', { id: 'c', bundle: '/tmp', runtime: 'nope' }, /runtime "nope"; known: runc/],
   ['invalid-argument', { id: 'c', spec: {}, stopSignal: 'SIGWHAT' }, /stopSignal/],
   ['invalid-argument', { id: 'c', spec: {}, rootfs: '../x' }, /rootfs/],
+  ['invalid-argument', { id: 'c', spec: { process: 'x' }, terminal: true }, /spec.process/],
+  ['invalid-argument', { id: 'c', spec: { root: { path: 5 } } }, /spec.root.path/],
+  ['invalid-argument', { id: 'c', spec: { root: { path: 'rel' } } }, /spec.root.path/],
+  ['invalid-argument', { id: 'c', spec: { annotations: [] } }, /spec.annotations/],
+  ['invalid-argument', { id: 'c', spec: { mounts: ['x'] } }, /spec.mounts/],
+  ['invalid-argument', { id: 'c', spec: { mounts: [{ source: 5 }] } }, /spec.mounts\[0\]/],
 ] as const)('a create that cannot be is refused: %s %j', async (code, request, message) => {
-  await refusal(code, suite.lab.management.create(request), message);
+  await refusal(code, suite.lab.management.create(request as CreateRequest), message);
   expect(await suite.lab.management.list()).toEqual([]);
 });
 

@@ -93,6 +93,7 @@ function readSpec(bundle: string): OciSpec {
 }
 
 function changed(spec: OciSpec, request: CreateRequest, bundle: string | undefined): OciSpec {
+  checkShape(spec);
   const { terminal, stopSignal, annotations } = request;
   if (stopSignal !== undefined) checkSignal(stopSignal, 'stopSignal');
   const added = {
@@ -106,6 +107,32 @@ function changed(spec: OciSpec, request: CreateRequest, bundle: string | undefin
     ...(terminal === undefined ? {} : { process: { ...spec.process, terminal } }),
     ...(Object.keys(added).length === 0 ? {} : { annotations: { ...spec.annotations, ...added } }),
   };
+}
+
+/** As much as is changed here; the VM checks the rest. */
+function checkShape(spec: Readonly<Record<string, unknown>>): void {
+  for (const name of ['process', 'root', 'annotations'] as const) {
+    const value = spec[name] ?? {};
+    if (!isObject(value)) throw invalid(`spec.${name}`, 'not an object');
+    if (name !== 'root') continue;
+    if (!['string', 'undefined'].includes(typeof value.path)) {
+      throw invalid('spec.root.path', 'not a string');
+    }
+  }
+  const mounts = spec.mounts ?? [];
+  if (!Array.isArray(mounts) || !mounts.every(isObject)) {
+    throw invalid('spec.mounts', 'not an array of objects');
+  }
+  const odd = mounts.findIndex(
+    ({ source, options }) =>
+      !['string', 'undefined'].includes(typeof source) ||
+      !(options === undefined || Array.isArray(options)),
+  );
+  if (odd >= 0) throw invalid(`spec.mounts[${odd}]`, 'source is no string or options no array');
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Sources of bind mounts count from the bundle (config.md, mounts), and the agent's is elsewhere. */

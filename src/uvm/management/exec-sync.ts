@@ -71,6 +71,8 @@ class Run {
   readonly #limit: number;
   readonly #captures: OutputCapture[] = [];
   #process: RuntimeProcess | undefined;
+  /** It was answered: what comes now is for nobody. */
+  #over = false;
 
   constructor(container: Container, context: ExecSyncContext, limit: number) {
     this.#container = container;
@@ -94,6 +96,7 @@ class Run {
       cleanUp.defer(() => each?.removeEventListener('abort', abort));
     }
     cleanUp.defer(() => {
+      this.#over = true;
       for (const capture of this.#captures) capture[Symbol.dispose]();
     });
     const verdict = await this.#run(spec, given.promise, options);
@@ -111,10 +114,9 @@ class Run {
     // Whoever waits is answered in time; a runtime that hangs is killed and cleaned up after.
     const early = await Promise.race([starting, given]);
     if (typeof early === 'string') {
-      starting.then(
-        (process) => killProcessGroup(process, this.#container.runtime.cgroup),
-        (error) => this.#context.logger.debug('exec given up', { error: String(error) }),
-      );
+      starting
+        .then((process) => killProcessGroup(process, this.#container.runtime.cgroup))
+        .catch((error) => this.#context.logger.debug('exec given up', { error: String(error) }));
       return early;
     }
     const process = early;
@@ -151,7 +153,8 @@ class Run {
     );
     this.#process = process;
     this.#context.lifecycle.execTimes.observe((performance.now() - begin) / 1000);
-    if (process.terminal !== undefined) this.#capture(process.terminal);
+    if (this.#over) process.terminal?.close();
+    else if (process.terminal !== undefined) this.#capture(process.terminal);
     return process;
   }
 
