@@ -140,6 +140,7 @@ function planKind(spec: OciSpec, kind: ContainerKind, context: PlanContext): Pla
 
 function planStandalone(spec: OciSpec, context: PlanContext): PlannedKind {
   refusePodMounts(spec);
+  refuseGpu(spec);
   const names = missingNetworkFiles(spec);
   const bound = bindNetworkFiles(spec, context.bundle, names);
   return {

@@ -207,6 +207,15 @@ test('the limits of a sandbox hold for its pod; containers have cgroups below it
     );
   }));
 
+test('containers of a pod have the network of the VM where their sandbox says so', () =>
+  withSession(async (s) => {
+    const annotations = { [annotation.hostNetwork]: 'true' };
+    const init = await startSandbox(s, 'pod', { annotations });
+    const script = 'readlink /proc/self/ns/net';
+    expect(await runInPod(s, 'pod', 'w', script)).toBe(await s.uvmSh(script));
+    await s.killAndDelete('pod', init);
+  }));
+
 test('/dev/shm has the size the annotation says', () =>
   withSession(async (s) => {
     const init = await startSandbox(s, 'pod');
