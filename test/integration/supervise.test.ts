@@ -42,8 +42,8 @@ describe('an agent that ends', () => {
   test.each([
     ['as it was asked to', 'exit 0', 0],
     ['for a wrong command line', 'exit 2', 2],
-    ['for a program that cannot be executed', 'exec /dev/null', 126],
-    ['for a program that is missing', 'exec /nonexistent', 127],
+    ['for a program that cannot be executed', 'exec 2>/dev/null; exec /dev/null', 126],
+    ['for a program that is missing', 'exec 2>/dev/null; exec /nonexistent', 127],
   ])('%s ends the supervisor', async (_, script, code) => {
     await using supervised = Supervised.shell(script);
     expect(await supervised.exited).toBe(code);

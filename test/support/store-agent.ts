@@ -57,11 +57,9 @@ async function stuff(request: string): Promise<{ sent: number; replies: string[]
       sent++;
     } catch {
       // Full, perhaps for a moment: init has stopped to read when it stays so.
-      const room = await Promise.race([
-        untilReady(own.raw, { write: true }).then(() => true),
-        new Promise<false>((resolve) => setTimeout(resolve, 300, false)),
-      ]);
-      if (!room) break;
+      const signal = AbortSignal.timeout(300);
+      const room = untilReady(own.raw, { write: true }, { signal }).catch(() => undefined);
+      if ((await room) === undefined) break;
     }
   }
   const replies: string[] = [];

@@ -38,14 +38,12 @@ class Transcript {
 export class Supervised implements AsyncDisposable {
   /** Holds the records; free for the test's own files. */
   readonly run: string;
-  /** Resolves with the supervisor's exit code. */
+  /** Resolves with the supervisor's exit code, when the agent too holds its streams no more. */
   readonly exited: Promise<number | null>;
   readonly #child: ChildProcess;
   readonly #ownsRun: boolean;
   readonly #out = new Transcript();
   readonly #err = new Transcript();
-  /** When the agent too holds its streams no more. */
-  readonly #closed: Promise<void>;
   #over = false;
   #asked = 0;
 
@@ -63,11 +61,11 @@ export class Supervised implements AsyncDisposable {
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#err.add(text));
     // Where the program reads no more.
     this.#child.stdin?.on('error', () => {});
-    this.exited = once(this.#child, 'exit').then(([code]) => code);
-    this.#closed = once(this.#child, 'close').then(() => {
+    this.exited = once(this.#child, 'close').then(([code]) => {
       this.#over = true;
       this.#out.add('');
       this.#err.add('');
+      return code;
     });
   }
 
@@ -180,7 +178,7 @@ export class Supervised implements AsyncDisposable {
       this.#child.kill('SIGTERM');
       this.#child.stdin?.end();
     }
-    await this.#closed;
+    await this.exited;
     if (this.#ownsRun) rmSync(this.run, { recursive: true, force: true });
   }
 
