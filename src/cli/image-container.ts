@@ -6,6 +6,7 @@ import {
   type CachedLayer,
   defaultCache,
   type Image,
+  inheriting,
   LayerCache,
   type MergedProcess,
   mergeProcess,
@@ -121,7 +122,7 @@ async function makeDisks(
       made += 1;
       progress.made(index + 1, layer, disk);
     }
-    disks.push(disk);
+    disks.push(await inheriting(cache, layer, disk, disks, { signal }));
   }
   progress.done(made, disks);
   return disks;

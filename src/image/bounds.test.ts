@@ -42,6 +42,28 @@ test('a layer of too many entries, also of one name', async () => {
   expect(() => tree.add(entry, { kind: 'none' })).toThrow('one entry too many');
 }, 60_000);
 
+test('a layer whose entries imply too many directories', async () => {
+  const tree = new LayerTree();
+  const entry = await oneEntry();
+  const add = (): void => {
+    for (let n = 0; n <= imageLimits.impliedDirectories / 1000; n++) {
+      tree.add({ ...entry, name: `${n}/${'d/'.repeat(1000)}` }, { kind: 'none' });
+    }
+  };
+  expect(add).toThrow('without an entry too many');
+});
+
+test('a layer whose names, links and attributes are too many bytes', async () => {
+  const tree = new LayerTree();
+  const entry = { ...(await oneEntry()), xattrs: new Map([['user.x', Buffer.alloc(65_000)]]) };
+  const add = (): void => {
+    for (let bytes = 0; bytes <= imageLimits.metadataBytes; bytes += 65_000) {
+      tree.add(entry, { kind: 'none' });
+    }
+  };
+  expect(add).toThrow('is too much');
+});
+
 test('a layer that unpacks to more than it may is given up there', async () => {
   const plain = tar([{ path: 'bomb', data: Buffer.alloc(32 * 1024 ** 2) }]);
   const packed = gzipSync(plain);

@@ -2,6 +2,8 @@ import type { LayerNode, NodeType } from './layer-tree.ts';
 
 /** Bytes of an extended inode, struct erofs_inode_extended of the kernel's fs/erofs/erofs_fs.h. */
 export const INODE_BYTES = 64;
+/** Inodes are found by number: this many bytes from the beginning of the metadata for each. */
+export const SLOT_BYTES = 32;
 
 const FILE_TYPE: Readonly<Record<NodeType, { readonly dirent: number; readonly mode: number }>> = {
   file: { dirent: 1, mode: 0o100000 },
@@ -81,4 +83,20 @@ export function encodeXattrs(xattrs: ReadonlyMap<string, Buffer>): Buffer | unde
     parts.push(entry);
   }
   return Buffer.concat(parts);
+}
+
+/** The reverse of encodeXattrs(). */
+export function decodeXattrs(bytes: Buffer): Map<string, Buffer> {
+  const xattrs = new Map<string, Buffer>();
+  for (let at = 12; at < bytes.length; ) {
+    const nameLength = bytes.readUInt8(at);
+    const index = bytes.readUInt8(at + 1);
+    const valueLength = bytes.readUInt16LE(at + 2);
+    const [prefix = ''] = PREFIXES.find(([, each]) => each === index) ?? [];
+    const value = at + 4 + nameLength;
+    const name = prefix + bytes.toString('latin1', at + 4, value);
+    xattrs.set(name, Buffer.from(bytes.subarray(value, value + valueLength)));
+    at += Math.ceil((4 + nameLength + valueLength) / 4) * 4;
+  }
+  return xattrs;
 }

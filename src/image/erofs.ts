@@ -1,17 +1,17 @@
 import type { FileHandle } from 'node:fs/promises';
 import { BLOCK, BlockWriter } from './block-writer.ts';
 import { DirectoryBlocks, type Dirent } from './erofs-directory.ts';
-import { direntType, encodeInode, encodeXattrs, INODE_BYTES } from './erofs-inode.ts';
+import { direntType, encodeInode, encodeXattrs, INODE_BYTES, SLOT_BYTES } from './erofs-inode.ts';
 import { ImageError } from './errors.ts';
 import type { Content, LayerNode } from './layer-tree.ts';
 
 /** Longer contents have blocks of their own; shorter ones lie behind their inode. */
 const INLINE_BYTES = 2048;
+/** Of all short contents together, for they are kept in memory; the rest gets blocks. */
+const ALL_INLINE_BYTES = 256 * 1024 * 1024;
 const SUPERBLOCK_AT = 1024;
 const SUPERBLOCK_BYTES = 128;
 const MAGIC = 0xe0f5e1e2;
-/** Inodes are found by number: this many bytes from the beginning of the metadata for each. */
-const SLOT_BYTES = 32;
 const MAX_BLOCKS = 0xffff_ffff;
 
 /** An inode's place and encoding. */
@@ -35,6 +35,7 @@ interface Plan {
 export class ErofsWriter {
   readonly #file: FileHandle;
   readonly #writer: BlockWriter;
+  #inlineBytes = 0;
 
   private constructor(file: FileHandle) {
     this.#file = file;
@@ -52,7 +53,8 @@ export class ErofsWriter {
   /** Takes in the content of a file. */
   async addContent(size: number, content: AsyncIterable<Buffer>): Promise<Content> {
     if (size === 0) return { kind: 'none' };
-    if (size <= INLINE_BYTES) {
+    if (size <= INLINE_BYTES && this.#inlineBytes + size <= ALL_INLINE_BYTES) {
+      this.#inlineBytes += size;
       const parts: Buffer[] = [];
       for await (const part of content) parts.push(part);
       return { kind: 'inline', bytes: Buffer.concat(parts) };

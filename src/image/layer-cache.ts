@@ -34,9 +34,9 @@ export class LayerCache {
     this.#directory = join(directory, VERSION);
   }
 
-  /** The disk of a layer if it was made before. */
-  async find({ diffId }: LayerSource): Promise<CachedLayer | undefined> {
-    const directory = join(this.#directory, `${diffId.algorithm}-${diffId.hex}`);
+  /** The disk of a layer if it was made before. `variant`: of one made with options that change it. */
+  async find(layer: LayerSource, variant?: string): Promise<CachedLayer | undefined> {
+    const directory = this.#place(layer, variant);
     let text: string;
     try {
       text = await readFile(join(directory, DESCRIPTION), 'utf8');
@@ -49,8 +49,11 @@ export class LayerCache {
   }
 
   /** Makes the disk of a layer, and what directories are missing. */
-  async make(layer: LayerSource, options: BuildOptions = {}): Promise<CachedLayer> {
-    const { algorithm, hex } = layer.diffId;
+  async make(
+    layer: LayerSource,
+    options: BuildOptions = {},
+    variant?: string,
+  ): Promise<CachedLayer> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     await this.#removeUnfinished();
     const unfinished = join(this.#directory, this.#unfinishedName());
@@ -61,16 +64,21 @@ export class LayerCache {
         const disk = await buildLayerDisk(layer, file, options);
         await writeFile(join(unfinished, DESCRIPTION), `${JSON.stringify(disk)}\n`);
       }
-      await rename(unfinished, join(this.#directory, `${algorithm}-${hex}`));
+      await rename(unfinished, this.#place(layer, variant));
     } catch (error) {
       await rm(unfinished, { recursive: true, force: true });
       const { code } = error as NodeJS.ErrnoException;
       if (code !== 'EEXIST' && code !== 'ENOTEMPTY') throw error;
     }
-    const made = await this.find(layer);
+    const made = await this.find(layer, variant);
     if (made === undefined)
-      throw new Error(`the disk of ${hex} was removed as soon as it was made`);
+      throw new Error(`the disk of ${layer.diffId.hex} was removed as soon as it was made`);
     return made;
+  }
+
+  #place({ diffId }: LayerSource, variant: string | undefined): string {
+    const suffix = variant === undefined ? '' : `-${variant}`;
+    return join(this.#directory, `${diffId.algorithm}-${diffId.hex}${suffix}`);
   }
 
   #unfinishedName(): string {

@@ -4,7 +4,7 @@ import { decompressed } from './compression.ts';
 import { type Digest, DigestCheck, shortDigest } from './digest.ts';
 import { ErofsWriter } from './erofs.ts';
 import { ImageError } from './errors.ts';
-import { type Content, LayerTree } from './layer-tree.ts';
+import { type Attributes, type Content, LayerTree } from './layer-tree.ts';
 import { imageLimits } from './limits.ts';
 import { readTar, type TarMember } from './tar.ts';
 import { UserFiles, type UserFilesOfLayer } from './user-files.ts';
@@ -17,6 +17,8 @@ export interface LayerDisk {
   /** Bytes of the file system, without the hash tree. */
   readonly size: number;
   readonly users: UserFilesOfLayer;
+  /** Directories that the layer has files in but no entries of. */
+  readonly implied: readonly string[];
 }
 
 export interface LayerSource {
@@ -31,6 +33,8 @@ export interface BuildOptions {
   readonly signal?: AbortSignal | undefined;
   /** Most bytes of the layer when it is unpacked; default imageLimits.layerBytes. */
   readonly mostBytes?: number;
+  /** What implied directories are in lower layers, by path. */
+  readonly inherited?: ReadonlyMap<string, Attributes>;
 }
 
 /**
@@ -51,11 +55,11 @@ export async function buildLayerDisk(
     const { entry } = member;
     tree.add(entry, entry.type === 'file' ? await take(member, image, users) : { kind: 'none' });
   }
-  const root = tree.finish();
+  const root = tree.finish(options.inherited);
   const size = await image.finish(root);
   const rootDigest = await appendVerity(target, size, signal);
   await target.sync();
-  return { rootDigest, size, users: users.finish(tree) };
+  return { rootDigest, size, users: users.finish(tree), implied: tree.implied() };
 }
 
 async function take(member: TarMember, image: ErofsWriter, users: UserFiles): Promise<Content> {

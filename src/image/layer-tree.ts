@@ -10,17 +10,21 @@ export type Content =
   | { readonly kind: 'inline'; readonly bytes: Buffer }
   | { readonly kind: 'blocks'; readonly block: number; readonly size: number };
 
-/** One inode of a layer. */
-export interface LayerNode {
-  type: NodeType;
+/** What every inode has. */
+export interface Attributes {
   mode: number;
   uid: number;
   gid: number;
   mtime: number;
   mtimeNs: number;
+  xattrs: Map<string, Buffer>;
+}
+
+/** One inode of a layer. */
+export interface LayerNode extends Attributes {
+  type: NodeType;
   major: number;
   minor: number;
-  xattrs: Map<string, Buffer>;
   content: Content;
   /** Of directories, by name. Names are bytes, one character each. Hard links are one node under several names. */
   children: Map<string, LayerNode>;
@@ -31,7 +35,7 @@ const OPAQUE = '.wh..wh..opq';
 /** Of AUFS's own bookkeeping, which says nothing of the tree. */
 const AUFS = '.wh..wh.';
 /** What overlayfs looks for; its documentation, "whiteouts and opaque directories". */
-const OPAQUE_XATTR = 'trusted.overlay.opaque';
+export const OPAQUE_XATTR = 'trusted.overlay.opaque';
 const OVERLAY_XATTRS = /^(?:trusted|user)\.overlay\./;
 
 const NAME_BYTES = 255;
@@ -51,13 +55,26 @@ export class LayerTree {
   readonly root = directory();
   /** Whiteouts meant for what lower layers have, also where this layer has the same name. */
   readonly #whiteouts: { parent: LayerNode; name: string }[] = [];
+  /** Directories that no entry has told of, with their paths. */
+  readonly #implied = new Map<LayerNode, string>();
   #entries = 0;
+  /** Of names, links and attributes, which are kept in memory. */
+  #bytes = 0;
 
   /** Adds an entry and its content, if it is a file. */
   add(entry: TarEntry, content: Content): void {
     this.#entries += 1;
     if (this.#entries > imageLimits.layerEntries) {
       throw refused(entry.name, `is one entry too many: at most ${imageLimits.layerEntries}`);
+    }
+    this.#bytes += entry.name.length + entry.linkName.length;
+    for (const [name, value] of entry.xattrs) this.#bytes += name.length + value.length;
+    if (this.#bytes > imageLimits.metadataBytes) {
+      const most = imageLimits.metadataBytes;
+      throw refused(
+        entry.name,
+        `is too much: names, links and attributes have at most ${most} bytes`,
+      );
     }
     const path = splitPath(entry.name, entry.name);
     const name = path.pop();
@@ -75,8 +92,20 @@ export class LayerTree {
     else this.#put(parent, name, entry, content);
   }
 
-  /** The tree when every entry was added. */
-  finish(): LayerNode {
+  /** Paths of directories that have no entry of their own, once every entry was added. */
+  implied(): string[] {
+    return [...this.#implied].flatMap(([node, path]) => (this.find(path) === node ? [path] : []));
+  }
+
+  /** The tree when every entry was added. `inherited`: what implied directories are in lower layers. */
+  finish(inherited: ReadonlyMap<string, Attributes> = new Map()): LayerNode {
+    for (const path of this.implied()) {
+      const node = this.find(path);
+      const attributes = inherited.get(path);
+      if (node === undefined || attributes === undefined) continue;
+      const xattrs = new Map([...attributes.xattrs, ...node.xattrs]);
+      Object.assign(node, { ...attributes, xattrs });
+    }
     for (const { parent, name } of this.#whiteouts) {
       const own = parent.children.get(name);
       // What the layer has itself is there; only what lies below it is hidden.
@@ -118,6 +147,7 @@ export class LayerTree {
   #put(parent: LayerNode, name: string, entry: TarEntry, content: Content): void {
     const former = parent.children.get(name);
     if (former?.type === 'directory' && entry.type === 'directory') {
+      this.#implied.delete(former);
       assign(former, entry);
       return;
     }
@@ -137,11 +167,16 @@ export class LayerTree {
   /** The directory of that path; those no entry has told of yet are made as engines make them. */
   #directory(path: readonly string[], full: string): LayerNode {
     let node = this.root;
-    for (const name of path) {
+    for (const [index, name] of path.entries()) {
       let next = node.children.get(name);
       if (next === undefined) {
         next = directory();
         node.children.set(name, next);
+        this.#implied.set(next, path.slice(0, index + 1).join('/'));
+        if (this.#implied.size > imageLimits.impliedDirectories) {
+          const most = imageLimits.impliedDirectories;
+          throw refused(full, `is one directory without an entry too many: at most ${most}`);
+        }
       }
       if (next.type !== 'directory') throw refused(full, `lies below "${name}", no directory`);
       node = next;

@@ -9,7 +9,11 @@ export const imageLimits = {
   /** Layers of an image; overlayfs takes no more in the guest. */
   imageLayers: 128,
   /** Entries of one layer. */
-  layerEntries: 2_000_000,
+  layerEntries: 1_000_000,
+  /** Directories of one layer that it has files in but no entries of. */
+  impliedDirectories: 16_384,
+  /** Bytes of the names, links and extended attributes of one layer. */
+  metadataBytes: 512 * 1024 * 1024,
   /** Bytes of one layer when it is unpacked. */
   layerBytes: 64 * 1024 ** 3,
   /** Bytes of the extended header of one entry. */

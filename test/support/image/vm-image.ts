@@ -108,7 +108,10 @@ export function manyLayers(count: number): TarItem[][] {
     { path: 'tree/opaque/newer', data: 'newer' },
   ];
   const rest = Array.from({ length: count - 3 }, (_, n): TarItem[] => [
-    { path: 'tree', type: 'dir', mtime: `${1_600_000_100 + n}` },
+    // Some layers have no entries of the directories that theirs lie in.
+    ...(n % 3 === 0 ? [] : [{ path: 'tree', type: 'dir' as const, mtime: `${1_600_000_100 + n}` }]),
+    ...(n % 5 === 0 ? [{ path: `tree/dir of attributes/of layer ${n}` }] : []),
+    ...(n === 4 ? [{ path: 'tree/dir/in an implied directory' }] : []),
     { path: `tree/layer ${n}`, data: `of layer ${n}` },
     { path: 'tree/always another', data: `${n}` },
     ...(n % 2 === 1 ? [{ path: `tree/.wh.layer ${n - 1}` }] : []),
