@@ -380,6 +380,22 @@ describe('events', () => {
     expect(seen).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
   });
 
+  test('are sent no more once a client has said so', async () => {
+    const events = new FakeEvents();
+    await using lab = await DoorLab.open({ subscribe: events.subscribe.bind(events) });
+    await using client = await lab.connect();
+    const seen: unknown[] = [];
+    using _listener = client.connection.on('event', ({ sequence }) => seen.push(sequence));
+    await client.call('events.subscribe', { from: 1, epoch: 'epoch-1' });
+    await until(() => events.receivers === 1);
+    events.emit('a');
+    await client.call('events.unsubscribe', {});
+    events.emit('b');
+    await client.call('events.unsubscribe', {});
+    expect(seen).toEqual([1]);
+    expect(events.receivers).toBe(0);
+  });
+
   test('that are no longer kept are said to be lost, also those of another epoch', async () => {
     const events = new FakeEvents(2);
     await using lab = await DoorLab.open({ subscribe: events.subscribe.bind(events) });
