@@ -434,6 +434,8 @@ export class Container {
       if (this.status !== 'paused') throw this.#notIn('container-not-paused', 'resume', 'paused');
       await runtimeFailure('resume', this.id, () => this.runtime.resume());
       this.#paused = false;
+      // A signal that waited for it may have been its end, which has been told then.
+      if (!this.init.running) return;
       this.#context.lifecycle.emit({ kind: 'resume', containerId: this.id });
     });
   }
