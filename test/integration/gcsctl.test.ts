@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { useClientRootfs } from '../support/client-lab.ts';
 import { gcsctl, PipedGcsctl, TerminalGcsctl } from '../support/gcsctl.ts';
 import { openStandingAgent, type StandingAgent } from '../support/standing-agent.ts';
+import { testVm } from '../support/suite.ts';
 
 const rootfs = useClientRootfs();
 
@@ -55,11 +56,13 @@ describe('gcsctl on a standing agent', () => {
 
   test('run takes everything its options say', async () => {
     const script = 'id -u; id -g; hostname; pwd; echo $A; cat /data/x; touch /data/y; touch /z';
+    // gcsctl looks names up in root directories that it can see.
+    const group = testVm === undefined ? '0:tester' : '0:1000';
     const data = '/tmp/gcsctl-test-data';
-    await agent.sh(`mkdir ${data} && echo mounted >${data}/x`);
+    await agent.sh(`mkdir -p ${data} && echo mounted >${data}/x`);
     const ended = await gcsctl(
       run(
-        ...['--user', '0:tester', '--hostname', 'box', '--cwd', '/new/dir', '-e', 'A=b c'],
+        ...['--user', group, '--hostname', 'box', '--cwd', '/new/dir', '-e', 'A=b c'],
         ...['--mount', `${data}:/data:ro`, '--memory', '64m', '--cpus', '1', '--pids', '50'],
         ...['--read-only', ...shell(script)],
       ).filter((word) => word !== '--read-only'),
@@ -75,7 +78,11 @@ describe('gcsctl on a standing agent', () => {
       ociVersion: '1.0.2',
       process: { terminal: true, args: ['echo', 'from the bundle'], cwd: '/', env: ['PATH=/bin'] },
       root: { path: rootfs() },
-      mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }],
+      mounts: [
+        { destination: '/proc', type: 'proc', source: 'proc' },
+        // The root file system may lie where no device node works (nodev).
+        { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
+      ],
       linux: { namespaces: [{ type: 'pid' }, { type: 'mount' }, { type: 'uts' }] },
     };
     writeFileSync(join(bundle, 'config.json'), JSON.stringify(config));
