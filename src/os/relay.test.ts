@@ -20,7 +20,7 @@ import { fillUp } from '../../test/support/stdio-rig.ts';
 import type { Fd } from './fd.ts';
 import { bytesReadable, openFile, pipe } from './pipe.ts';
 import { openPty } from './pty.ts';
-import { bytesUnread, NativeRelay, type RelayOptions } from './relay.ts';
+import { bytesUnread, NativeRelay, type RelayNews, type RelayOptions } from './relay.ts';
 import { shutdown, socketPair, toDuplex } from './socket.ts';
 
 const MIB = 1_048_576;
@@ -295,6 +295,44 @@ describe('how a relay ends', () => {
     expect(bytesReadable(source)).toBe(0);
   });
 
+  test('cancelled with a full destination and a pipe in between: what was taken is in the pipe', async () => {
+    const { master, path } = openPty();
+    const slave = keep(openFile(path, fileFlags.O_RDWR | fileFlags.O_NOCTTY));
+    const [near, far] = socketPair();
+    keep(far);
+    fillUp(keep(near));
+    const through = pipe();
+    const relay = NativeRelay.start({
+      source: keep(master),
+      destination: near,
+      method: 'copy',
+      eioIsEof: true,
+      through: { read: keep(through.read), write: keep(through.write) },
+    });
+    writeSync(slave.raw, 'under way');
+    while (bytesReadable(through.read) === 0) await passTime();
+    relay.cancel();
+    expect(await relay.done).toMatchObject({ end: 'cancelled', bytes: 0, undelivered: 9 });
+    expect(bytesReadable(through.read)).toBe(9);
+  });
+
+  test('a sink takes the place of a destination that has gone, and that is told', async () => {
+    const sink = keep(openFile('/dev/null', fileFlags.O_WRONLY));
+    const news: RelayNews[] = [];
+    const told = Promise.withResolvers<void>();
+    const onNews = (each: RelayNews): void => {
+      news.push(each);
+      told.resolve();
+    };
+    const { relay, process, host, near } = pipeToSocket({ sink, onNews });
+    host.close();
+    await told.promise;
+    near.close();
+    await sendPattern(writerTo(process), pattern, 3 * MIB);
+    expect(await relay.done).toMatchObject({ end: 'eof', bytes: 3 * MIB, lostErrno: EPIPE });
+    expect(news).toEqual(['destination-lost']);
+  });
+
   test('an error of the source is told by number', async () => {
     const [near, far] = socketPair();
     const file = keep(openFile(tmpdir(), fileFlags.O_RDONLY));
@@ -418,10 +456,13 @@ describe('tee', () => {
   ] as const)('%s: a full disk stops the log, not the stream', async (method) => {
     const total = 4 * MIB;
     const tee = keep(openFile('/dev/full', fileFlags.O_WRONLY));
-    const { relay, process, host, near } = pipeToSocket({ method, tee });
+    const news: RelayNews[] = [];
+    const onNews = (each: RelayNews): void => void news.push(each);
+    const { relay, process, host, near } = pipeToSocket({ method, tee, onNews });
     const received = receivePattern(streamOf(host), pattern);
     await sendPattern(writerTo(process), pattern, total);
     expect(await relay.done).toMatchObject({ end: 'eof', bytes: total, teeErrno: ENOSPC });
+    expect(news).toEqual(['tee-stopped']);
     shutdown(near, 'write');
     expect(await received).toBe(total);
   });
