@@ -13,6 +13,9 @@ import type { AgentOptions } from './agent-process.ts';
 import type { SpecOptions } from './bundle.ts';
 import { type Session, spec, withSession } from './suite.ts';
 
+/** Milliseconds: where a VM is interpreted, the first client waits for code to be loaded. */
+const CONNECT_MS = 60_000;
+
 export type CreateOptions = Partial<Omit<ParamsInput<'container.create'>, 'id' | 'spec'>>;
 
 /** One client of the door, and steps of a container's life as methods. */
@@ -34,7 +37,7 @@ export class Managed {
 
   /** Another client of the same door. */
   connect(): Promise<ManagementClient> {
-    return connectManagement(this.path);
+    return connectManagement(this.path, { timeoutMs: CONNECT_MS });
   }
 
   create(id: string, options: SpecOptions, extra: CreateOptions = {}) {
@@ -111,7 +114,7 @@ export function withManagement(
 ): Promise<void> {
   return withSession(async (session) => {
     const { path } = session.raw.host;
-    await using client = await connectManagement(path);
+    await using client = await connectManagement(path, { timeoutMs: CONNECT_MS });
     await session.raw.agent.orExit(body(new Managed(client, session, path)));
   }, options);
 }

@@ -28,16 +28,32 @@ const CONNECT_MS = 10_000;
 /**
  * Connects to the management door of an agent. `target`: PATH of hybrid:PATH (a VM's too), or a
  * transport of the host's side, which stays the caller's. Rejects with ManagementConnectionError
- * 'no-agent' when nobody serves it.
+ * 'no-agent' when nobody serves it, or does so in time.
  */
 export async function connectManagement(
   target: string | Transport,
   options: ConnectManagementOptions = {},
 ): Promise<ManagementClient> {
   const transport = typeof target === 'string' ? new EmulatedHost(target) : target;
-  const deadline = AbortSignal.timeout(options.timeoutMs ?? CONNECT_MS);
+  const { timeoutMs = CONNECT_MS } = options;
+  const limit = new AbortController();
+  const timer = setTimeout(() => {
+    limit.abort(new ManagementConnectionError('no-agent', `no answer within ${timeoutMs} ms`));
+  }, timeoutMs);
   const signal =
-    options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline]);
+    options.signal === undefined ? limit.signal : AbortSignal.any([options.signal, limit.signal]);
+  try {
+    return await initialized(transport, signal, options);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function initialized(
+  transport: Transport,
+  signal: AbortSignal,
+  options: ConnectManagementOptions,
+): Promise<ManagementClient> {
   const rpc = new ManagementConnection(await dial(transport, signal));
   try {
     const server = await rpc.call(
