@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { BridgeServer } from '../bridge/server.ts';
 import type { MachineMemory } from '../cgroup/machine-memory.ts';
 import type { RootLogger } from '../log/create-logger.ts';
@@ -114,7 +115,6 @@ async function serve(
     onDropped: (error) => log.warning('peer dropped', { error: error.message }),
     bridgeOnStdio: flags['use-inouterr'],
   });
-  const stateDirectory = flags['state-dir'] === 'off' ? undefined : flags['state-dir'];
   const store =
     init === undefined
       ? noStore
@@ -122,7 +122,7 @@ async function serve(
           log.warning('streams are not kept', { problem }),
         );
   const uvm = new Uvm({
-    journal: new Journal(stateDirectory, log.with({ target: 'state' })),
+    journal: new Journal(stateDirectory(flags['state-dir']), log.with({ target: 'state' })),
     store,
     ...makeRuntimes(runtimes, { reaper, log }),
     transport,
@@ -163,6 +163,12 @@ async function serve(
     // Nobody could find or end them after us.
     await uvm.destroy();
   }
+}
+
+/** Undefined: nothing is kept. One agent a directory, so beside what its supervisor keeps for it. */
+function stateDirectory(flag: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
+  if (flag === 'off') return undefined;
+  return flag === '' ? join(env.GCS_INIT_RUN ?? '/run/gcs', 'state') : flag;
 }
 
 /** A bridge that is swallowed would only be lost and made anew for ever. */

@@ -131,9 +131,9 @@ export const agentFlagSpecs = {
   },
   'state-dir': {
     kind: 'string',
-    default: '/run/gcs/state',
+    default: '',
     placeholder: 'PATH',
-    help: 'what an agent that follows a killed one goes on with; off: nothing is kept',
+    help: 'what an agent that follows a killed one goes on with; off: nothing is kept (default state below the directory of -supervise, /run/gcs)',
   },
   version: { kind: 'boolean', default: false, help: 'print the version and exit' },
 } as const;

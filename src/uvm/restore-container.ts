@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { readMembership } from '../cgroup/hierarchy.ts';
 import { parseJson } from '../json.ts';
 import type { KnownProcess } from '../os/known-process.ts';
+import { processStartTime } from '../os/process.ts';
 import { parseContainerId } from '../runtime/container-id.ts';
 import type { ContainerId, LoadedContainer, RuntimeTakeover } from '../runtime/runtime.ts';
 import { removeAdditions } from '../spec/bundle.ts';
@@ -36,9 +38,9 @@ interface Known {
  * and else it goes on. Rejects when it cannot; its records stay then.
  */
 export async function restoreContainer(found: FoundContainer, recovery: Recovery): Promise<void> {
-  const { facts, progress } = found;
+  const { facts, progress = asTheRuntimeSays(found, recovery) } = found;
   if (facts === undefined || progress === undefined) {
-    throw new Error('its records cannot be read; it is left to the runtime, which may list it');
+    throw new Error('its records cannot be read; it is left to the runtime');
   }
   const record = new ContainerRecord(
     recovery.journal,
@@ -62,6 +64,27 @@ export async function restoreContainer(found: FoundContainer, recovery: Recovery
   await container.destroy();
   recovery.containers.delete(found.id);
   recovery.claims.release(found.id);
+}
+
+/** Its progress cannot be read: what lives is taken over as it is, so that it can be ended and deleted. */
+function asTheRuntimeSays(
+  { id, facts }: FoundContainer,
+  { takeovers }: Recovery,
+): ContainerProgress | undefined {
+  if (facts === undefined) return undefined;
+  const state = takeovers.get(facts.runtime)?.state(parseContainerId(id));
+  const startTime = state === undefined ? undefined : processStartTime(state.pid);
+  if (state === undefined || startTime === undefined) return undefined;
+  const at = Date.parse(state.created);
+  const createdAt = Number.isNaN(at) ? Date.now() : at;
+  const membership = readMembership(state.pid);
+  return {
+    phase: state.status === 'created' ? 'created' : 'running',
+    init: { pid: state.pid, startTime },
+    createdAt,
+    ...(membership === undefined ? {} : { membership }),
+    ...(state.status === 'created' ? {} : { startedAt: createdAt }),
+  };
 }
 
 function announceAgain(containerId: string, record: ContainerRecord, { exits }: Recovery): void {

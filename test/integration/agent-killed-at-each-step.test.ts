@@ -322,7 +322,7 @@ test.each([
       process.stdout?.destroy();
     },
     check: async (session) => {
-      const found = (await session.uvmSh('pgrep -f "^sleep 4711" || true')).split('\n');
+      const found = (await session.uvmSh('pgrep -f "[s]leep 4711" || true')).split('\n');
       for (const pid of found.filter((line) => line !== '').map(Number)) {
         await session.signal(NULL_CONTAINER, pid, 9);
         expect(await session.wait(NULL_CONTAINER, pid)).toBe(137);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import type net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
@@ -229,6 +229,22 @@ test('what is kept can be read by nobody else, and is gone with the containers',
     const state = session.supervised.path('/run/gcs/state');
     expect(statSync(state).mode & 0o777).toBe(0o700);
     expect(readFileSync(`${state}/c/c1/state.json`, 'utf8')).toContain('"phase":"created"');
+    await session.delete('c1');
+  });
+});
+
+test('records that cannot be read: the log names them, what lives can be ended and deleted', async () => {
+  await withSupervised({}, async (session) => {
+    await session.create('c1', { args: ['sleep', '1000'] });
+    const init = await session.startInit('c1', {});
+    const file = 'c/c1/state.json';
+    for (const torn of ['', '{"version":99}']) {
+      writeFileSync(session.supervised.path(`/run/gcs/state/${file}`), torn);
+      await replaced(session);
+      expect(session.supervised.log).toContain(`file=${file}`);
+    }
+    await session.signal('c1', init.pid, 9);
+    expect(await session.wait('c1', init.pid)).toBe(137);
     await session.delete('c1');
   });
 });
