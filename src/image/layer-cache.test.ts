@@ -119,7 +119,7 @@ describe('the cache', () => {
     const both = await Promise.all([cache.make(layer(plain)), cache.make(layer(plain))]);
     expect(both[0]).toEqual(both[1]);
     expect(await cache.find(layer(plain))).toEqual(both[0]);
-    expect(readdirSync(join(directory, 'v1'))).toHaveLength(1);
+    expect(readdirSync(join(directory, 'v2'))).toHaveLength(1);
   });
 
   test('keeps nothing of a layer that is refused', async () => {
@@ -140,7 +140,7 @@ describe('the cache', () => {
       await expect(new LayerCache(directory).make(each)).rejects.toMatchObject({
         name: 'ImageError',
       });
-      expect(readdirSync(join(directory, 'v1'))).toEqual([]);
+      expect(readdirSync(join(directory, 'v2'))).toEqual([]);
     }
   });
 
@@ -149,13 +149,13 @@ describe('the cache', () => {
     const onProgress = (): void => abort.abort(new Error('interrupted'));
     const made = new LayerCache(directory).make(layer(plain), { onProgress, signal: abort.signal });
     await expect(made).rejects.toThrow('interrupted');
-    expect(readdirSync(join(directory, 'v1'))).toEqual([]);
+    expect(readdirSync(join(directory, 'v2'))).toEqual([]);
   });
 
   test('removes what a killed program left, not what a living one makes', async () => {
-    const killed = join(directory, 'v1/new-1-0-aaaa');
+    const killed = join(directory, 'v2/new-1-0-aaaa');
     const stat = readFileSync(`/proc/${process.pid}/stat`, 'latin1').replace(/.*\) /s, '');
-    const living = join(directory, `v1/new-${process.pid}-${stat.split(' ')[19]}-bbbb`);
+    const living = join(directory, `v2/new-${process.pid}-${stat.split(' ')[19]}-bbbb`);
     for (const each of [killed, living]) mkdirSync(each, { recursive: true });
     await new LayerCache(directory).make(layer(plain));
     expect([existsSync(killed), existsSync(living)]).toEqual([false, true]);

@@ -10,7 +10,7 @@ import {
 } from './layer-disk.ts';
 
 /** Of the disks' format: another version of this program that makes other disks has another. */
-const VERSION = 'v1';
+const VERSION = 'v2';
 const DISK = 'disk.erofs';
 const DESCRIPTION = 'layer.json';
 const UNFINISHED = /^new-(\d+)-(\d+)-/;

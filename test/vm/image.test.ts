@@ -1,4 +1,5 @@
 /** "gcsctl run --image": images in the VM, as a person runs them. */
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
   closeSync,
@@ -71,8 +72,8 @@ afterEach(async () => {
   await assertNothingLeftInGuest(before, shell);
   expect(await ofQemu()).toEqual([]);
   if (existsSync(cache())) {
-    expect(readdirSync(cache())).toEqual(['v1']);
-    expect(readdirSync(join(cache(), 'v1')).filter((name) => !name.startsWith('sha256-'))).toEqual(
+    expect(readdirSync(cache())).toEqual(['v2']);
+    expect(readdirSync(join(cache(), 'v2')).filter((name) => !name.startsWith('sha256-'))).toEqual(
       [],
     );
   }
@@ -237,7 +238,7 @@ describe('failures leave nothing behind', () => {
       '9',
     );
     // Its scratch disk appears: what follows is QEMU's part.
-    await once(watcher, 'change');
+    await orEnd(child, once(watcher, 'change'));
     watcher.close();
     child.kill('SIGINT');
     expect(await ended(child)).toMatchObject({
@@ -254,16 +255,23 @@ describe('failures leave nothing behind', () => {
     const child = startGcsctl(vm, 'run', ...args);
     const lines = child.stdout ?? expect.unreachable();
     const result = ended(child);
-    await once(lines, 'data');
+    await orEnd(child, once(lines, 'data'));
     child.kill('SIGINT');
-    await once(lines, 'data');
+    await orEnd(child, once(lines, 'data'));
     child.kill('SIGINT');
     expect(await result).toMatchObject({ code: 137 });
   });
 });
 
+/** What is waited for, unless gcsctl ends before. */
+async function orEnd<T>(child: ChildProcess, event: Promise<T>): Promise<T> {
+  const end = once(child, 'exit').then(([code]) => expect.unreachable(`it ended with ${code}`));
+  end.catch(() => {}); // Later it may end.
+  return await Promise.race([event, end]);
+}
+
 function diskWith(marker: string): string {
-  const version = join(cache(), 'v1');
+  const version = join(cache(), 'v2');
   const disks = readdirSync(version).map((name) => join(version, name, 'disk.erofs'));
   return disks.find((disk) => readFileSync(disk).includes(marker)) ?? expect.unreachable('no disk');
 }
