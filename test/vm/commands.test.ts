@@ -94,10 +94,13 @@ async function useConsole(lab: VmLab, name: string): Promise<void> {
   using terminal = new TerminalGcsctl(['vm', 'console', name], { width: 80, height: 24 });
   vi.unstubAllEnvs();
   await terminal.shows(/Ctrl-] leaves/);
+  // Only the guest can know this: by then the terminal is set up, and echoes nothing itself.
+  terminal.type('echo ready-$((1 + 1))\r');
+  await terminal.shows(/ready-2/);
+  expect(terminal.settings()).not.toBe(terminal.settingsBefore);
   // Each key goes to the guest, also the one that would interrupt gcsctl here.
   terminal.type('sleep 1000\r');
   await terminal.shows(/sleep 1000/);
-  expect(terminal.settings()).not.toBe(terminal.settingsBefore);
   terminal.type('\x03');
   await terminal.shows(/\^C/);
   terminal.type('echo $((6 * 7))=$(cat /proc/1/comm)\r');
