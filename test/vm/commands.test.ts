@@ -112,10 +112,10 @@ async function useConsole(lab: VmLab, name: string): Promise<void> {
 
 test('a guest without its root tells why on the console, and is not left running', async () => {
   await using lab = new VmLab();
-  const wrong = ['--append', 'gcs.root=/dev/none:erofs', '--timeout', '40'];
+  const wrong = ['--append', 'gcs.root=/dev/none:erofs', '--timeout', '60'];
   const up = await lab.run('vm', 'up', '--name', 'broken', ...wrong);
   expect(up.code).toBe(125);
-  expect(up.stderr).toContain('did not answer within 40 s');
+  expect(up.stderr).toContain('did not answer within 60 s');
   expect(up.stderr).toContain('console.log:');
   const { stdout } = await lab.run('vm', 'logs', '--console', 'broken');
   expect(stdout).toContain('mount root /dev/none');
