@@ -51,11 +51,16 @@ export async function openManagementDoor(
   });
 }
 
-function reasonToStayShut({ flags, inVm }: DoorSurroundings): string | undefined {
+/** Why the door is not opened; undefined when it is. */
+export function reasonToStayShut(
+  { flags, inVm }: Pick<DoorSurroundings, 'flags' | 'inVm'>,
+  kernelArguments = (): string => readFileSync('/proc/cmdline', 'utf8'),
+): string | undefined {
   if (flags.management === 'off') return '-management=off';
   // Whoever may not create over the bridge may not do so here either.
   if (flags['initial-policy-stance'] === 'deny') return '-initial-policy-stance=deny';
   if (!inVm) return undefined;
-  const words = readFileSync('/proc/cmdline', 'utf8').trim().split(/\s+/);
-  return words.includes(KERNEL_ARGUMENT) ? KERNEL_ARGUMENT : undefined;
+  return kernelArguments().trim().split(/\s+/).includes(KERNEL_ARGUMENT)
+    ? KERNEL_ARGUMENT
+    : undefined;
 }
