@@ -120,6 +120,13 @@ test('a VM that ends while a disk is taken away', async () => {
   await expect(unplugged).rejects.toMatchObject({ code: 'ended' });
 });
 
+test('a session that was given up before it began fails with the reason alone', async () => {
+  await using _machine = new Machine();
+  await expect(HotplugSession.open(path(), AbortSignal.abort(new Error('early')))).rejects.toThrow(
+    'early',
+  );
+});
+
 test('waiting for QEMU, which serves another client, can be given up', async () => {
   const abort = new AbortController();
   const server = net.createServer(() => abort.abort(new Error('enough'))).listen(path());

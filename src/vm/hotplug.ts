@@ -146,6 +146,8 @@ export class HotplugSession implements AsyncDisposable {
 }
 
 async function within<T>(work: Promise<T>, why: string, signal?: AbortSignal): Promise<T> {
+  // Given up before it is waited for, it still fails when the connection goes.
+  work.catch(() => {});
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new VmError('refused', why)), hotplugLimits.hotplugMs);
   const onAbort = (): void => reject(signal?.reason);

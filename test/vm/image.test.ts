@@ -108,7 +108,7 @@ describe('the root of the container', () => {
     const changes = manyLayers(35);
     const image = layout('many', { layers: [base, ...pack(changes)] });
     const made = await run('--image', image, '--', '/bin/list-tree', 'tree');
-    expect(made).toMatchObject({ code: 0 });
+    expect(made, made.stderr).toMatchObject({ code: 0 });
     expect(made.stdout.trimEnd().split('\n').sort()).toEqual(expectedTree([baseItems, ...changes]));
     expect(made.stderr).toContain('layer  1/36 ');
     expect(made.stderr).toMatch(/36 layers on disks of \d+\.\d MiB: 36 made, 0 there already\n$/);
