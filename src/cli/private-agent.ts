@@ -91,6 +91,8 @@ function spawnAgent(
   options: PrivateAgentOptions,
 ): ChildProcess {
   const args = [program, '-v4', '-transport', `hybrid:${path}`];
+  // Nobody follows it, and it follows nobody: the machine may have an agent of its own.
+  args.push('-state-dir', 'off');
   args.push('-loglevel', options.logLevel ?? 'info', '-logfile', logFile);
   if (options.runtime !== undefined) args.push('-runtime', options.runtime);
   // What the agent writes before its log is open (a launcher that fails) joins the log.

@@ -2,6 +2,7 @@ import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLogger } from '../log/logger.ts';
 import { hasCode } from '../os/errors.ts';
+import { ExitRecords } from '../os/exit-records.ts';
 import { adoptKnown } from '../os/known-process.ts';
 import { Pidfd } from '../os/pidfd.ts';
 import { processAgeMs, processGroup, processParent, processStartTime } from '../os/process.ts';
@@ -62,10 +63,20 @@ export async function restoreExec(
 /** From now on, and what it was found to be. */
 export function watchEnd(
   process: Parameters<ProcessRecord['watch']>[0],
-  record: Pick<ProcessRecord, 'watch' | 'ended'> & { readonly progress: { end?: RecordedEnd } },
+  record: Pick<ProcessRecord, 'ended'> & { readonly progress: { end?: RecordedEnd } },
 ): void {
-  if (process.ended === undefined) record.watch(process);
-  else if (record.progress.end === undefined) record.ended(process.ended);
+  const { pid, startTime, ended } = process;
+  // Ours from then on.
+  const forget = (): void => ExitRecords.fromEnvironment().forget(pid, startTime);
+  if (ended === undefined) {
+    process.beforeCollect = (end) => {
+      record.ended(end);
+      forget();
+    };
+    return;
+  }
+  if (record.progress.end === undefined) record.ended(ended);
+  forget();
 }
 
 /** Undefined where the streams are lost: the process sees them closed. */
