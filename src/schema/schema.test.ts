@@ -156,8 +156,11 @@ describe('encoding', () => {
   });
 
   test('what was encoded decodes to the same', () => {
+    // fast-check's own texts of every code point take seconds to prepare.
+    const codePoint = fc.nat(0x10ffff).filter((code) => code < 0xd800 || code > 0xdfff);
+    const anyText = fc.array(codePoint).map((codes) => String.fromCodePoint(...codes));
     const arbitrary = fc.record({
-      Name: fc.string({ unit: 'binary' }),
+      Name: anyText,
       Age: fc.nat(0xffffffff),
       Tags: fc.array(fc.string()),
       Extra: fc.record({ Deep: fc.array(fc.nat(255)) }),
