@@ -11,12 +11,14 @@ import {
   newGuid,
   plug,
   resolvConfOf,
+  unplug,
 } from '../support/network-lab.ts';
 import { processEntry } from '../support/proc.ts';
 import { NULL_CONTAINER } from '../support/raw-client.ts';
 import { firstData, readAll } from '../support/raw-flows.ts';
 import { shellProcess, spec, useRootfs } from '../support/suite.ts';
 import { type SupervisedSession, withSupervised } from '../support/supervised-agent.ts';
+import { serveDhcp } from '../support/udhcpd.ts';
 
 useRootfs();
 
@@ -295,6 +297,39 @@ test('network: adapters are known, can be removed and added, and name servers fo
     await session.killAndDelete('net', init);
     await modifyNetwork(session, 'Remove', { NamespaceID: namespace, ID: second.id });
     await session.uvmSh('ip link del q0; umount /sys/bus');
+  });
+});
+
+test('network: an address from DHCP stays and is renewed by the next agent', async () => {
+  await withSupervised({}, async (session) => {
+    await session.uvmSh('mount -t tmpfs tmpfs /sys/bus && mkdir -p /sys/bus/vmbus/devices');
+    const namespace = newGuid();
+    const nic = await plug(session, 'eth0', ['10.9.0.1/24']);
+    const stop = await serveDhcp(session, nic.peer, {
+      range: ['10.9.0.20', '10.9.0.20'],
+      leaseSeconds: 4,
+    });
+    await modifyNetwork(session, 'Add', { NamespaceID: namespace, ID: nic.id });
+    const pid = await createNetworked(session, 'dhcp', namespace);
+    await replaced(session);
+    expect(await addressesOf(session, pid, 'eth0')).toEqual(['10.9.0.20/24']);
+    const monitor = await session.execInUvm(
+      {
+        CommandArgs: ['nsenter', '-t', `${pid}`, '-n', '/bin/ip', 'monitor', 'address'],
+        Environment: environment,
+      },
+      { stdout: true },
+    );
+    // A renewal gives the address more time.
+    while (!String(await firstData(monitor.stdout)).includes('10.9.0.20'));
+    await session.signal(NULL_CONTAINER, monitor.pid, 9);
+    await session.finish(NULL_CONTAINER, monitor);
+    expect(await addressesOf(session, pid, 'eth0')).toEqual(['10.9.0.20/24']);
+    await stop();
+    await session.delete('dhcp');
+    await modifyNetwork(session, 'Remove', { NamespaceID: namespace, ID: nic.id });
+    await unplug(session, nic);
+    await session.uvmSh('umount /sys/bus');
   });
 });
 

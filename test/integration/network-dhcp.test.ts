@@ -10,40 +10,12 @@ import {
   routesOf,
   withVmbus,
 } from '../support/network-lab.ts';
-import { type Session, useRootfs } from '../support/suite.ts';
+import { useRootfs } from '../support/suite.ts';
+import { serveDhcp } from '../support/udhcpd.ts';
 
 useRootfs();
 
 const NAMESPACE = 'a1b2c3d4-0000-4000-8000-000000000002';
-
-interface ServerOptions {
-  range: [string, string];
-  leaseSeconds: number;
-  options?: string[];
-}
-
-/** busybox's DHCP server behind an adapter; returns what ends it. */
-async function serveDhcp(s: Session, peer: string, o: ServerOptions): Promise<() => Promise<void>> {
-  const lines = [
-    `interface ${peer}`,
-    `start ${o.range[0]}`,
-    `end ${o.range[1]}`,
-    'lease_file /run/udhcpd.leases',
-    'pidfile /run/udhcpd.pid',
-    'opt subnet 255.255.255.0',
-    `opt lease ${o.leaseSeconds}`,
-    ...(o.options ?? []),
-  ];
-  await s.uvmSh(`printf '${lines.join('\\n')}\\n' > /run/udhcpd.conf; : > /run/udhcpd.leases`);
-  // It is its own parent then, and no descriptor of ours stays open in it.
-  await s.uvmSh('busybox udhcpd -S /run/udhcpd.conf </dev/null >/dev/null 2>&1');
-  return async () => {
-    await s.uvmSh(
-      'p=$(cat /run/udhcpd.pid); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done',
-    );
-    await s.uvmSh('rm -f /run/udhcpd.*');
-  };
-}
 
 test('without an address an adapter gets one from a DHCP server, with routes and name servers', () =>
   withVmbus(async (s) => {
