@@ -42,6 +42,15 @@ export interface FoundState {
   readonly network: readonly object[];
 }
 
+/** Where nothing is kept. */
+export const nothing: FoundState = {
+  containers: [],
+  processes: [],
+  highestNumber: 0,
+  storage: [],
+  network: [],
+};
+
 /** Reads everything. What cannot be read is said in the log, by its name, and left where it is. */
 export function readState(path: string, log: Logger): FoundState {
   const reader = new Reader(path, log);

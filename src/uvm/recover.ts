@@ -7,6 +7,7 @@ import {
   type FoundContainer,
   type FoundProcess,
   type FoundState,
+  nothing,
   readState,
 } from '../state/recover.ts';
 import type { BundleClaims } from './bundle-claims.ts';
@@ -39,6 +40,8 @@ export interface RecoverContext {
   readonly resources: LazyResources;
   readonly exits: ExitEvents;
   readonly lifecycle: Lifecycle;
+  /** All names of the descriptor store. */
+  readonly names: readonly string[];
   /** Aborted when the agent ends. */
   readonly end: AbortSignal;
 }
@@ -46,8 +49,6 @@ export interface RecoverContext {
 /** One recovery under way. */
 export interface Recovery extends RecoverContext {
   readonly takeovers: ReadonlyMap<string, RuntimeTakeover>;
-  /** All names of the descriptor store. */
-  readonly names: readonly string[];
 }
 
 /**
@@ -56,14 +57,13 @@ export interface Recovery extends RecoverContext {
  * of the VM; descriptors nobody has claimed are closed; disks, layers and shares. What fails is told in the log and
  * left as it is, and the rest goes on.
  */
-export async function recoverUvm(path: string, context: RecoverContext): Promise<void> {
-  const { journal, store } = context;
+export async function recoverUvm(path: string | undefined, context: RecoverContext): Promise<void> {
+  const { journal, names } = context;
   const logger = context.logger.with({ target: 'recovery' });
-  const found = readState(path, logger);
-  const names = (await store?.names()) ?? [];
+  const found = path === undefined ? nothing : readState(path, logger);
   journal.takeNumbers(Math.max(found.highestNumber, ...names.map(numberOf)));
   const takeovers = await takeOverRuntimes(found, context, logger);
-  const recovery: Recovery = { ...context, logger, names, takeovers };
+  const recovery: Recovery = { ...context, logger, takeovers };
   await quietly(logger, { namespaces: found.network.length }, async () =>
     context.namespaces.restore(found.network),
   );

@@ -14,7 +14,7 @@ import { isAtOrBelow } from '../storage/host-path.ts';
 import type { Transport } from '../vsock/transport.ts';
 import { BundleClaims } from './bundle-claims.ts';
 import type { Container } from './container.ts';
-import { type CreateContext, createContainer } from './create.ts';
+import type { CreateContext } from './create.ts';
 import { describeUvm } from './describe.ts';
 import { ExitEvents } from './exit-events.ts';
 import type { GuestProcess } from './guest-process.ts';
@@ -117,10 +117,12 @@ export class Uvm implements UvmOperations {
    */
   async recover(): Promise<void> {
     const { path } = this.#journal;
-    if (path === undefined || !hasState(path)) return;
+    const names = (await this.#dependencies.store?.names()) ?? [];
+    if (names.length === 0 && (path === undefined || !hasState(path))) return;
     const { recoverUvm } = await import('./recover.ts');
     await recoverUvm(path, {
       ...this.#dependencies,
+      names,
       journal: this.#journal,
       streams: this.#streams,
       containers: this.#containers,
@@ -133,6 +135,11 @@ export class Uvm implements UvmOperations {
       lifecycle: this.#lifecycle,
       end: this.#end.signal,
     });
+  }
+
+  /** Loads what the first create needs: for a moment in which nobody waits. Without it nothing is missing. */
+  async prepare(): Promise<void> {
+    await import('./create.ts');
   }
 
   async createContainer(request: CreateContainerRequest): Promise<void> {
@@ -157,6 +164,7 @@ export class Uvm implements UvmOperations {
     this.#creating.set(id, finished.promise);
     try {
       const { runtime, logger } = this.#dependencies;
+      const { createContainer } = await import('./create.ts');
       const container = await createContainer(request, {
         runtime,
         signal: this.#end.signal,
