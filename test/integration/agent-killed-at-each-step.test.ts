@@ -46,6 +46,7 @@ async function stepsOf<T>(session: SupervisedSession, testCase: Case<T>): Promis
   const trace = join(directory, 'trace');
   writeFileSync(trace, '');
   const prepared = await testCase.prepare(session, 'whole');
+  await settled(session);
   writeFileSync(join(directory, 'faults'), `trace ${trace}`);
   await testCase.operate(session, 'whole', prepared);
   rmSync(join(directory, 'faults'));
@@ -62,19 +63,27 @@ async function cutOffAtEach<T>(testCase: Case<T>): Promise<void> {
       const name = `killed at step ${index + 1} of ${steps.length}, ${step.replace('whole', id)}`;
       try {
         const prepared = await testCase.prepare(session, id);
+        await settled(session);
         writeFileSync(join(session.supervised.directory, 'faults'), `kill ${index + 1}`);
         const over = testCase.operate(session, id, prepared).catch(() => {});
-        await session.supervised.bridge.closed;
+        const killed = session.supervised.bridge.closed;
+        await killed;
         await over;
         const took = await session.supervised.connect();
         console.log(`${name}: negotiated again in ${Math.round(took)} ms`);
         await testCase.check(session, id, prepared);
+        await settled(session);
       } catch (error) {
         if (error instanceof Error) error.message = `${name}: ${error.message}`;
         throw error;
       }
     }
   });
+}
+
+/** What the agent does after its last answer is done when it has answered another. */
+async function settled(session: SupervisedSession): Promise<void> {
+  await exists(session, 'nobody').catch(() => {});
 }
 
 async function exists(session: SupervisedSession, id: string): Promise<boolean> {

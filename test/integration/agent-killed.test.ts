@@ -235,6 +235,20 @@ test('what is kept can be read by nobody else, and is gone with the containers',
   });
 });
 
+test('without a journal nothing is taken over, and no stream stays in the store', async () => {
+  await withSupervised({ args: ['-state-dir', 'off'] }, async (session) => {
+    await session.create('c1', { args: ['cat'] });
+    const init = await session.startInit('c1', all);
+    const ended = readAll(init.stdout);
+    await replaced(session);
+    await ended;
+    await expect(session.properties('c1', ['ProcessList'])).rejects.toThrow('not found');
+    for (const stream of [init.stdin, init.stderr]) stream?.destroy();
+    // The runtime has it still.
+    await session.uvmSh('runc delete --force c1; rm -r /run/gcs/c/c1 /run/gcsrunc/c1');
+  });
+});
+
 test('records that cannot be read: the log names them, what lives can be ended and deleted', async () => {
   await withSupervised({}, async (session) => {
     await session.create('c1', { args: ['sleep', '1000'] });
