@@ -147,6 +147,8 @@ async function serve(
       init?.request('ready').catch((error: unknown) => {
         log.warning('init does not know that the agent is ready', { error: String(error) });
       });
+      // The host has its answer, and takes longer to ask for a container than this takes.
+      setImmediate(() => void uvm.prepare());
     },
   });
   try {
