@@ -1,4 +1,5 @@
 import type { InOf, OutOf, Schema } from '../schema/schema.ts';
+import { operationLimits } from '../uvm/management/limits.ts';
 import type { ManagementErrorCode } from './errors.ts';
 import {
   absolutePath,
@@ -330,7 +331,12 @@ export const methods = {
       user: optional(doc('name or uid, and `:group`', string)),
       terminal: optional(boolean),
       timeoutMs: optional(doc('0 or absent: none', timeoutMs)),
-      maxBytes: optional(doc('of stdout and stderr each; default and most 16 MiB', u32)),
+      maxBytes: optional(
+        doc(
+          'of stdout and stderr each; default and most 16 MiB',
+          whole('bytes', 0, operationLimits.execSyncBytes),
+        ),
+      ),
     }),
     result: record({
       exitCode: u32,

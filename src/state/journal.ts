@@ -220,6 +220,11 @@ export class ContainerRecord {
     this.#set({ endedBy: signal });
   }
 
+  /** The end was told to who follows events: an agent that comes after does not tell it again. */
+  tellsEnd(): void {
+    this.#set({ endTold: true });
+  }
+
   /** The end is to be told to the host: what it is told outlives the container. */
   announcing(exit: AnnouncedExit): void {
     this.#set({ exit });
@@ -301,6 +306,15 @@ export class ProcessRecord {
   ended(end: ProcessEnd): void {
     this.#journal.tellUnknown(end);
     this.#set({ end: recordOf(end) });
+  }
+
+  get endTold(): boolean {
+    return this.progress.endTold === true;
+  }
+
+  /** Its end was told to who follows events: an agent that comes after does not tell it again. */
+  tellsEnd(): void {
+    this.#set({ endTold: true });
   }
 
   remove(): void {

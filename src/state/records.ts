@@ -43,7 +43,13 @@ export interface DoorFacts {
   /** init's stdin is left open for who attaches. */
   readonly openStdin: boolean;
   /** Of init's output, in the CRI's format. */
-  readonly log?: { readonly path: string; readonly maxBytes?: number; readonly maxFiles?: number };
+  readonly log?: {
+    readonly path: string;
+    readonly maxBytes?: number;
+    readonly maxFiles?: number;
+    /** There was no such file before: it goes with a create that is undone. */
+    readonly made?: boolean;
+  };
 }
 
 /** An exec of the management door. */
@@ -104,6 +110,8 @@ export interface ContainerProgress {
   /** Clients may attach to init: it was started without streams. */
   hub?: boolean;
   end?: RecordedEnd;
+  /** The end was told to who follows events. */
+  endTold?: boolean;
   /** The last of SIGTERM and SIGKILL that reached init through the agent. */
   endedBy?: number;
   exit?: AnnouncedExit;
@@ -121,6 +129,8 @@ export interface ProcessProgress {
   phase: 'starting' | 'running';
   process?: ProcessIdentity;
   end?: RecordedEnd;
+  /** Its end was told to who follows events. */
+  endTold?: boolean;
   readonly door?: DoorExec | undefined;
 }
 

@@ -301,6 +301,7 @@ export class Container {
         this.#initSession.resolve(undefined);
         throw error;
       }
+      await this.#context.streams.kept();
       return this.init.pid;
     });
   }
@@ -341,6 +342,7 @@ export class Container {
         const guestProcess = new GuestProcess(started, session, record);
         plan.register(guestProcess);
         this.#tellOfExec(guestProcess, plan.door?.processId ?? `pid:${started.pid}`);
+        await streams.kept();
         return guestProcess;
       } catch (error) {
         record.remove();
@@ -362,7 +364,9 @@ export class Container {
     runWithoutLogFields(() => {
       void process.exited.then((status) => {
         logger.debug('process exited', { pid, status });
+        if (process.endTold) return;
         lifecycle.emit({ kind: 'exit', ...about, exitCode: exitCodeOf(status) });
+        setImmediate(() => process.tellsEnd());
       });
     });
   }
@@ -570,7 +574,14 @@ export class Container {
       status,
     });
     this.#outOfMemoryEnd = this.#memoryKills.endedBy(status) > 0;
-    this.#context.lifecycle.emit({
+    if (this.#parts.record.progress.endTold !== true) this.#tellOfInitEnd(status);
+    // A start that is under way may still give init its streams: decided after it.
+    await this.#lock.exclusive(async () => this.#abandonUnstarted());
+  }
+
+  #tellOfInitEnd(status: ExitStatus): void {
+    const { lifecycle } = this.#context;
+    lifecycle.emit({
       kind: 'exit',
       containerId: this.id,
       processId: 'init',
@@ -578,8 +589,8 @@ export class Container {
       exitCode: exitCodeOf(status),
       oomKilled: this.#outOfMemoryEnd,
     });
-    // A start that is under way may still give init its streams: decided after it.
-    await this.#lock.exclusive(async () => this.#abandonUnstarted());
+    // Who waits for the exit code has it first.
+    setImmediate(() => this.#parts.record.tellsEnd());
   }
 
   #assertNotDeleted(): void {

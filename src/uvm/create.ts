@@ -13,7 +13,7 @@ import type { ConnectionSet } from '../stdio/connection-set.ts';
 import type { BundleClaims } from './bundle-claims.ts';
 import { Container, type RestoredContainer } from './container.ts';
 import { joinNetwork, networkOf } from './container-network.ts';
-import { openDoorLog } from './door-log.ts';
+import { openDoorLog, removeUnusedLog } from './door-log.ts';
 import { checkHostDirectory, holdsContainersOnly } from './host-directory.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Namespaces } from './namespaces.ts';
@@ -187,9 +187,11 @@ async function createInBundle(
   } catch (error) {
     initStreams[Symbol.dispose]();
     criLog?.close();
+    removeUnusedLog(context.door);
     throw error;
   }
   await surroundings.created();
+  await streams.kept();
   record.created(created.init, created.membership);
   const running = restore === undefined ? undefined : asRunning(initStreams, restore, record);
   return new Container(

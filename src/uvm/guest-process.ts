@@ -17,6 +17,13 @@ export interface UnderlyingProcess {
   signal(signal: number): boolean;
 }
 
+/** What an agent after this one would know a process by. */
+export interface ProcessMemory {
+  readonly endTold?: boolean;
+  tellsEnd?(): void;
+  remove(): void;
+}
+
 /**
  * One process the host knows by pid. It passes three events, in this order: exited (the reaper has
  * the status), drained (its output was delivered; who waits is answered) and released (at least one
@@ -32,7 +39,7 @@ export class GuestProcess {
   onReleased: (() => void) | undefined;
 
   readonly #process: UnderlyingProcess;
-  readonly #record: { remove(): void } | undefined;
+  readonly #record: ProcessMemory | undefined;
   #session: StdioSession | undefined;
   #result: ExitStatus | undefined;
   #finishedAt: number | undefined;
@@ -42,12 +49,11 @@ export class GuestProcess {
   /**
    * @param session streams, or a promise of them when they are made later (init of a created
    * container); it must settle, with undefined for "never had any".
-   * @param record what an agent after this one would know it by.
    */
   constructor(
     process: UnderlyingProcess,
     session: StdioSession | undefined | Promise<StdioSession | undefined>,
-    record?: { remove(): void },
+    record?: ProcessMemory,
   ) {
     this.#record = record;
     this.pid = process.pid;
@@ -180,6 +186,16 @@ export class GuestProcess {
   /** Nobody will ask for it any more. Its record goes when who waited has been answered. */
   forget(): void {
     setImmediate(() => this.#record?.remove());
+  }
+
+  /** Who follows events was told of its end, maybe by an agent before this one. */
+  get endTold(): boolean {
+    return this.#record?.endTold === true;
+  }
+
+  /** Notes that they were. */
+  tellsEnd(): void {
+    this.#record?.tellsEnd?.();
   }
 
   /** Ends its streams now; what was not delivered is lost. */

@@ -14,7 +14,7 @@ import type { CriLog } from '../stdio/cri-log.ts';
 import type { OutputSettings } from '../stdio/output-stream.ts';
 import { Container, type RestoredContainer } from './container.ts';
 import { rejoinNetwork } from './container-network.ts';
-import { openDoorLog } from './door-log.ts';
+import { openDoorLog, removeUnusedLog } from './door-log.ts';
 import type { GuestProcess } from './guest-process.ts';
 import { AttachHub } from './management/attach-hub.ts';
 import type { OwnProcess } from './management/managed-container.ts';
@@ -101,6 +101,7 @@ async function undoCreate(known: Known, recovery: Recovery): Promise<void> {
   await using surroundings = await Surroundings.restore(found.surroundings, { ...recovery, id });
   await surroundings[Symbol.asyncDispose]();
   await removeBundle(facts, recovery);
+  removeUnusedLog(facts.door);
   record.remove();
 }
 

@@ -175,6 +175,15 @@ export class StreamFactory {
     return this.#store === undefined ? undefined : new StdioKeeper(this.#store, number);
   }
 
+  /**
+   * Resolves when the kernel has all that keepers were given: at once, unless their store is very
+   * busy. To be waited for before the host is told of a process, whose streams shall outlive a kill
+   * from then on.
+   */
+  async kept(): Promise<void> {
+    await this.#store?.flush();
+  }
+
   /** Dials the host: stdin, stdout, stderr. What is not taken from the set is closed with it. */
   async dial(ports: StdioPorts, keeper?: StdioKeeper): Promise<ConnectionSet> {
     try {

@@ -56,6 +56,7 @@ export class UvmProcesses {
         ? this.#startOnTerminal(options, request, connections, record, keeper)
         : this.#startDirect(options, connections, record);
       this.#logEnd(child);
+      await this.#streams.kept();
       return child.pid;
     } catch (error) {
       record.remove();

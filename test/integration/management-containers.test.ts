@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { AgentErrorCode } from '../../src/errors.ts';
@@ -473,4 +473,21 @@ test.each([
 ])('a log that cannot be is refused by field, with nothing made: %j', async (log, message) => {
   const spec = suite.lab.spec({ args: 'exit 0' });
   await refusal('invalid-argument', suite.lab.management.create({ id: 'c', spec, log }), message);
+});
+
+test('a create that fails leaves no log it has made, and one that was there as it was', async () => {
+  const { management, directory } = suite.lab;
+  const path = join(directory, 'c.log');
+  const create = () => {
+    const spec = suite.lab.spec({ args: ['/no/such/program'] });
+    return management.create({ id: 'c', spec, log: { path } });
+  };
+  await expect(create()).rejects.toMatchObject({ code: 'failed' });
+  expect(existsSync(path)).toBe(false);
+  for (const content of ['', 'somebody’s\n']) {
+    writeFileSync(path, content);
+    await expect(create()).rejects.toMatchObject({ code: 'failed' });
+    expect(readFileSync(path, 'utf8')).toBe(content);
+  }
+  rmSync(path);
 });

@@ -96,3 +96,43 @@ test('streams of the door’s clients go on with the next agent', async () => {
     client.close();
   });
 });
+
+test('an end that an agent has told of is not told again by the next one', async () => {
+  await withSupervised({}, async (session) => {
+    let client = await connectManagement(session.raw.host.path);
+    const create = (id: string) =>
+      client.call('container.create', {
+        id,
+        spec: spec({ args: 'read x; exit 5' }),
+        openStdin: true,
+      });
+    for (const id of ['ended', 'running']) {
+      await create(id);
+      await client.start(id, {});
+    }
+    const exec = { containerId: 'running', processId: 'ended' };
+    await client.exec('running', shell('exit 9'), {}, { processId: exec.processId });
+    await client.call('process.wait', exec);
+    await client.call('process.closeStdin', { containerId: 'ended', processId: 'init' });
+    await client.call('container.wait', { id: 'ended' });
+    // Each answer of the agent comes after what it has noted of an end before.
+    await client.call('container.list', {});
+
+    client = await reconnected(session, client);
+    const { epoch } = client.server;
+    await client.call('container.delete', { id: 'ended' });
+    await client.call('process.closeStdin', { containerId: 'running', processId: 'init' });
+    await client.call('container.wait', { id: 'running' });
+    expect(await client.call('process.status', exec)).toMatchObject({ exitCode: 9 });
+    await client.call('container.delete', { id: 'running' });
+    const told: string[] = [];
+    const stop = new AbortController();
+    for await (const item of client.events({ from: 1, epoch, signal: stop.signal })) {
+      if (item.type !== 'event') throw new Error('a gap');
+      told.push(`${item.kind} ${item.containerId} ${item.processId ?? ''}`.trim());
+      if (told.at(-1) === 'delete running') stop.abort();
+    }
+    expect(told).toEqual(['delete ended', 'exit running init', 'delete running']);
+    client.close();
+  });
+});

@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { cgroupMounts } from '../../src/cgroup/hierarchy.ts';
 import { type LogFields, type Logger, silentLogger } from '../../src/log/logger.ts';
+import type { DescriptorStore } from '../../src/os/descriptor-store.ts';
 import { Reaper } from '../../src/os/reaper.ts';
 import { socketPair, toDuplex } from '../../src/os/socket.ts';
 import { RuncRuntime, type RuncRuntimeOptions } from '../../src/runtime/runc/runtime.ts';
@@ -56,7 +57,7 @@ export class VmLab {
   }
 
   /** A VM anew. */
-  async open(runtimes?: RuntimeCatalogue): Promise<void> {
+  async open(runtimes?: RuntimeCatalogue, store?: DescriptorStore): Promise<void> {
     const trusted = runtimes?.all.get(runtimes.trusted) ?? this.runtime();
     this.uvm = new Uvm({
       runtime: trusted,
@@ -67,6 +68,7 @@ export class VmLab {
       power: { shutdown: () => Promise.resolve() },
       bundles: join(this.directory, 'bundles'),
       ...(runtimes === undefined ? {} : { runtimes }),
+      ...(store === undefined ? {} : { store }),
     });
     this.management = await this.uvm.management();
   }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAbsolute } from 'node:path/posix';
 import { AgentError } from '../../errors.ts';
@@ -45,8 +45,12 @@ export function doorFacts(request: CreateRequest): DoorFacts {
   return {
     openStdin,
     ...(bundle === undefined || spec !== undefined ? {} : { origin: bundle }),
-    ...(log === undefined ? {} : { log: checkLog(log) }),
+    ...(log === undefined ? {} : { log: ownLog(checkLog(log)) }),
   };
+}
+
+function ownLog(plan: LogPlan): NonNullable<DoorFacts['log']> {
+  return { ...plan, made: !existsSync(plan.path) };
 }
 
 function checkLog({ path, maxBytes, maxFiles }: LogPlan): LogPlan {
