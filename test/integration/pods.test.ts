@@ -339,9 +339,15 @@ test.each<[string, Partial<SpecOptions>, string]>([
 ])('refused with nothing left behind: %s', (_, options, named) =>
   withSession(async (s) => {
     const init = await startSandbox(s, 'pod');
-    const before = await s.uvmSh('cat /proc/self/mountinfo; find /run/gcs');
+    const before = await s.uvmSh(
+      'cat /proc/self/mountinfo; find /run/gcs -path /run/gcs/state/p -prune -o -print',
+    );
     await expect(runInPod(s, 'pod', 'w', 'true', options)).rejects.toThrow(invalidArgument(named));
-    expect(await s.uvmSh('cat /proc/self/mountinfo; find /run/gcs')).toBe(before);
+    expect(
+      await s.uvmSh(
+        'cat /proc/self/mountinfo; find /run/gcs -path /run/gcs/state/p -prune -o -print',
+      ),
+    ).toBe(before);
     // The pod goes on.
     expect(await runInPod(s, 'pod', 'w', 'echo well')).toBe('well\n');
     await s.killAndDelete('pod', init);
@@ -350,14 +356,20 @@ test.each<[string, Partial<SpecOptions>, string]>([
 test('a container that cannot be created leaves nothing in its pod', () =>
   withSession(async (s) => {
     const init = await startSandbox(s, 'pod');
-    const before = await s.uvmSh('cat /proc/self/mountinfo; find /run/gcs');
+    const before = await s.uvmSh(
+      'cat /proc/self/mountinfo; find /run/gcs -path /run/gcs/state/p -prune -o -print',
+    );
     const broken = workloadSpec({
       args: ['/no/such/program'],
       mounts: [bind('sandbox://a/b/c', '/m')],
       annotations: inPod('pod', { [annotation.teeLogPath]: 'x/y/z.log' }),
     });
     await expect(s.createFrom('w', broken)).rejects.toThrow(/no such file/);
-    expect(await s.uvmSh('cat /proc/self/mountinfo; find /run/gcs')).toBe(before);
+    expect(
+      await s.uvmSh(
+        'cat /proc/self/mountinfo; find /run/gcs -path /run/gcs/state/p -prune -o -print',
+      ),
+    ).toBe(before);
     await s.killAndDelete('pod', init);
   }));
 

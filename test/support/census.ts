@@ -46,7 +46,6 @@ const STATE_DIRECTORIES = [
   '/run/gcs/pods',
   '/run/gcs/state/c',
   '/run/gcs/state/p',
-  '/run/gcs/state/network',
   '/run/gcs/state/storage',
 ];
 
