@@ -1,6 +1,6 @@
 /** How a program becomes one file. */
 import { fileURLToPath } from 'node:url';
-import { build, type Metafile, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 import { lazyBuiltins } from './lazy-builtins.ts';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -12,30 +12,37 @@ export interface BundleOptions {
   plugins?: readonly Plugin[];
 }
 
+/** What every bundle has in common. */
+export const bundleSettings = {
+  absWorkingDir: ROOT,
+  bundle: true,
+  platform: 'node',
+  format: 'cjs',
+  target: 'node24',
+  // Names stay as they are, so that a stack trace of a guest can be read.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  sourcemap: 'external',
+  metafile: true,
+  plugins: [lazyBuiltins],
+  logLevel: 'warning',
+  external: ['shared:*', 'later:*'],
+  // What stays outside (builtins) is required, not imported: no ESM loader in the agent.
+  supported: { 'dynamic-import': false },
+  define: {
+    'import.meta.url': '__bundleUrl',
+    'import.meta.dirname': '__dirname',
+    'import.meta.filename': '__filename',
+  },
+  banner: { js: 'var __bundleUrl=require("node:url").pathToFileURL(__filename).href;' },
+} as const satisfies BuildOptions;
+
 export async function bundle({ entry, outfile, plugins = [] }: BundleOptions): Promise<Metafile> {
-  const result = await build({
-    absWorkingDir: ROOT,
+  const { metafile } = await build({
+    ...bundleSettings,
     entryPoints: [entry],
     outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node24',
-    // Names stay as they are, so that a stack trace of a guest can be read.
-    minifyWhitespace: true,
-    minifySyntax: true,
-    sourcemap: 'external',
-    metafile: true,
-    plugins: [...plugins, lazyBuiltins],
-    logLevel: 'warning',
-    // What stays outside (builtins) is required, not imported: no ESM loader in the agent.
-    supported: { 'dynamic-import': false },
-    define: {
-      'import.meta.url': '__bundleUrl',
-      'import.meta.dirname': '__dirname',
-      'import.meta.filename': '__filename',
-    },
-    banner: { js: 'var __bundleUrl=require("node:url").pathToFileURL(__filename).href;' },
+    plugins: [...plugins, ...bundleSettings.plugins],
   });
-  return result.metafile;
+  return metafile;
 }

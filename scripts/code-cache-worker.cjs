@@ -7,13 +7,15 @@ const { writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 
 const [directory, program, ...args] = process.argv.slice(2);
-const { compile, run } = require(join(directory, 'start.cjs'));
-const compiled = compile(directory, program);
-process.argv.splice(1, Infinity, compiled.filename, ...args);
+const { run } = require(join(directory, 'start.cjs'));
+process.argv.splice(1, Infinity, join(directory, `${program}.cjs`), ...args);
+let compiled = new Map();
 process.once('exit', () => {
-  writeFileSync(join(directory, `${program}.cache`), compiled.script.createCachedData());
+  for (const [name, script] of compiled) {
+    writeFileSync(join(directory, `${name}.cache`), script.createCachedData());
+  }
 });
 process.once('message', () => process.exit(0));
 // Waiting to be told must not keep a program running that is done.
 process.channel?.unref();
-run(compiled);
+compiled = run(directory, program);

@@ -77,7 +77,10 @@ async function warmAgent(out: string, program: string): Promise<void> {
 }
 
 /** Writes build/PROGRAM.cache. */
-export async function makeCodeCache(out: string, program: 'gcs' | 'gcsctl' | 'gcs-oci'): Promise<void> {
+export async function makeCodeCache(
+  out: string,
+  program: 'gcs' | 'gcsctl' | 'gcs-oci',
+): Promise<void> {
   if (program === 'gcs') return await warmAgent(out, program);
   await ended(startWorker(out, program, ['--help']), program);
 }

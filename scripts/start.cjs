@@ -2,7 +2,8 @@
 // Loads a bundle with the code V8 compiled at build time: reading it back costs a few
 // milliseconds less than compiling does. Copied beside the bundles, and needs nothing else.
 //
-//   node start.cjs PROGRAM [ARGUMENT…]      runs PROGRAM.cjs, with PROGRAM.cache when it fits
+//   node start.cjs PROGRAM [ARGUMENT…]      runs PROGRAM.cjs, with PROGRAM.cache when it fits, and
+//                                           PROGRAM-later.cjs in the same way once it is needed
 const { readFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { Script } = require('node:vm');
@@ -29,22 +30,43 @@ function compile(directory, program) {
   return { filename, script };
 }
 
-function run({ filename, script }) {
+function evaluate({ filename, script }, find) {
   const module = { exports: {}, filename };
-  script.runInThisContext()(
-    module.exports,
+  script.runInThisContext()(module.exports, find, module, filename, join(filename, '..'));
+  return module.exports;
+}
+
+/**
+ * Runs a program, in one file or in two (scripts/split-bundle.ts). Returns what was compiled of it by
+ * file name without ending; the second file joins when it is first needed.
+ */
+function run(directory, program) {
+  const compiled = new Map();
+  const load = (name) => {
+    const part = compile(directory, name);
+    compiled.set(name, part.script);
+    return evaluate(part, find);
+  };
+  const shared = {};
+  let later;
+  const find = (id) => {
+    if (id.startsWith('later:')) {
+      later ??= load(`${program}-later`);
+      return later[id.slice('later:'.length)]();
+    }
+    if (id === 'shared:') return shared;
+    if (id.startsWith('shared:')) return shared[id.slice('shared:'.length)];
     // Of this file, which lies beside the bundle: making another would load node:module.
-    require,
-    module,
-    filename,
-    join(filename, '..'),
-  );
+    return require(id);
+  };
+  load(program);
+  return compiled;
 }
 
 if (require.main === module) {
-  const compiled = compile(__dirname, process.argv[2]);
-  process.argv.splice(1, 2, compiled.filename);
-  run(compiled);
+  const [, , program] = process.argv;
+  process.argv.splice(1, 2, join(__dirname, `${program}.cjs`));
+  run(__dirname, program);
 } else {
   module.exports = { compile, run };
 }

@@ -23,9 +23,11 @@ export function findInputs(root: string, architecture: Architecture, node: strin
     return file;
   };
   const build = 'npm run build';
-  const bundle = ['build/start.cjs', 'build/gcs.cjs'].map((path) => at(path, build));
+  const bundle = ['build/start.cjs', 'build/gcs.cjs', 'build/gcs-later.cjs'].map((path) =>
+    at(path, build),
+  );
   // What V8 compiled for one processor, V8 of another refuses.
-  if (own) bundle.push(at('build/gcs.cache', build));
+  if (own) bundle.push(at('build/gcs.cache', build), at('build/gcs-later.cache', build));
   return {
     node,
     bundle,

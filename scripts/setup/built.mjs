@@ -10,8 +10,12 @@ const OUTPUTS = [
   'build/native/gcs_native.node.stamp',
   'build/gcs.cjs',
   'build/gcs.cache',
+  'build/gcs-later.cjs',
+  'build/gcs-later.cache',
   'build/gcsctl.cjs',
   'build/gcsctl.cache',
+  'build/gcs-oci.cjs',
+  'build/gcs-oci.cache',
 ];
 const SOURCES = ['src', 'native', 'scripts', 'package-lock.json'];
 

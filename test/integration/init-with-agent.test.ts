@@ -16,7 +16,14 @@ function installAgent(root: string): void {
   mkdirSync(join(target, 'bin'), { recursive: true });
   cpSync(join(PROJECT, 'bin/gcs'), join(target, 'bin/gcs'));
   cpSync(process.execPath, join(target, 'node'));
-  for (const name of ['start.cjs', 'gcs.cjs', 'gcs.cache', 'native']) {
+  for (const name of [
+    'start.cjs',
+    'gcs.cjs',
+    'gcs.cache',
+    'gcs-later.cjs',
+    'gcs-later.cache',
+    'native',
+  ]) {
     cpSync(join(PROJECT, 'build', name), join(target, 'build', name), { recursive: true });
   }
   const libraries = execFileSync('ldd', [process.execPath], { encoding: 'utf8' });

@@ -104,7 +104,7 @@ test('without any Node the remedy is named', () => {
 
 test('the code caches fit the bundles they were made for', () => {
   const { compile } = createRequire(import.meta.url)(join(ROOT, 'build/start.cjs'));
-  for (const program of ['gcs', 'gcsctl']) {
+  for (const program of ['gcs', 'gcs-later', 'gcsctl', 'gcs-oci']) {
     expect(compile(join(ROOT, 'build'), program).script.cachedDataRejected).toBe(false);
   }
 });
