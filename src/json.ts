@@ -75,10 +75,10 @@ function plainInteger(_key: string, value: unknown): unknown {
 
 /**
  * Writes one value. Throws TypeError for what is not JSON at its top (undefined, a function, a
- * symbol), and for cycles.
+ * symbol), and for cycles. `indent`: spaces for each level, a line for each value; default none.
  */
-export function stringifyJson(value: unknown): string {
-  const text = JSON.stringify(value, plainInteger) as string | undefined;
+export function stringifyJson(value: unknown, indent?: number): string {
+  const text = JSON.stringify(value, plainInteger, indent) as string | undefined;
   if (text === undefined) throw new TypeError(`${typeof value} is no JSON value`);
   return text;
 }

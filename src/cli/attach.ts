@@ -1,13 +1,23 @@
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { BridgeError, GuestError } from '../client/errors.ts';
-import type { InputStream } from '../client/input-stream.ts';
-import type { OutputStream } from '../client/output-stream.ts';
-import type { GuestProcess } from '../client/process.ts';
+import { ManagementConnectionError, ManagementRequestError } from '../client/management/errors.ts';
+import { DetachFilter } from './detach-filter.ts';
 import { exitCodeOfSignal, Interrupted } from './exit-codes.ts';
 import type { Io } from './io.ts';
 import type { ForwardedSignal, SignalWatch } from './signals.ts';
 import { rawMode, terminalSize, watchTerminalSize } from './terminal.ts';
+
+/** A process with its streams, reached over the bridge or the management door. */
+export interface AttachedProcess {
+  readonly stdin: Writable | undefined;
+  readonly stdout: Readable | undefined;
+  readonly stderr: Readable | undefined;
+  /** Settles once it has ended and its output is delivered. */
+  readonly exited: Promise<number>;
+  signal(signal: number): Promise<unknown>;
+  resize(size: { width: number; height: number }): Promise<unknown>;
+}
 
 export interface AttachOptions {
   readonly io: Io;
@@ -15,14 +25,31 @@ export interface AttachOptions {
   readonly terminal: boolean;
   /** Ends the process for good: the second Ctrl-C, or a signal while the terminal is raw. */
   readonly kill: () => Promise<unknown>;
+  /** Keys that leave the process to itself; undefined: there are none. */
+  readonly detachKeys?: Buffer | undefined;
+  /** False: signals to gcsctl end it alone, and the process goes on. Default true. */
+  readonly passSignals?: boolean | undefined;
 }
+
+/** The detach keys were typed: the process goes on. */
+export const DETACHED = 'detached';
 
 /**
  * Connects a process of the guest with this one's streams, terminal and signals until it has
  * ended. Resolves with its exit code. The terminal is as before on every way out.
  */
-export async function attach(process: GuestProcess, options: AttachOptions): Promise<number> {
-  const { io, signals, terminal } = options;
+export async function attach(process: AttachedProcess, options: AttachOptions): Promise<number> {
+  const outcome = await attachUntil(process, { ...options, detachKeys: undefined });
+  if (outcome === DETACHED) throw new Error('detached without keys for it');
+  return outcome;
+}
+
+/** The same; resolves with DETACHED when the keys for it were typed. */
+export async function attachUntil(
+  process: AttachedProcess,
+  options: AttachOptions,
+): Promise<number | typeof DETACHED> {
+  const { io, signals, terminal, detachKeys } = options;
   const raw = terminal && process.stdin !== undefined && io.stdin.isTTY === true;
   using stack = new DisposableStack();
   const interrupted = Promise.withResolvers<never>();
@@ -31,16 +58,28 @@ export async function attach(process: GuestProcess, options: AttachOptions): Pro
   stack.defer(() => {
     signals.receiver = former;
   });
-  signals.receiver = (name, signal) => forward.receive(name, signal);
+  if (options.passSignals !== false) {
+    signals.receiver = (name, signal) => forward.receive(name, signal);
+  } else {
+    signals.receiver = (name, signal) => interrupted.reject(new Interrupted(name, signal));
+  }
   if (raw) stack.use(rawMode(io));
   if (terminal) stack.use(followSize(process, io));
-  if (process.stdin !== undefined) stack.use(pumpInput(io, process.stdin));
+  const detached = Promise.withResolvers<typeof DETACHED>();
+  if (process.stdin !== undefined) {
+    const filter =
+      raw && detachKeys !== undefined
+        ? new DetachFilter(detachKeys, () => detached.resolve(DETACHED))
+        : undefined;
+    stack.use(pumpInput(io, process.stdin, filter));
+  }
   const code = Promise.all([
     process.exited,
     copyOut(process.stdout, io.stdout),
     copyOut(process.stderr, io.stderr),
   ]).then(([exitCode]) => exitCode);
-  const ended = await Promise.race([code, interrupted.promise]);
+  const ended = await Promise.race([code, interrupted.promise, detached.promise]);
+  if (ended === DETACHED) code.catch(() => {}); // Nobody waits for it any more.
   return forward.endedBy ?? ended;
 }
 
@@ -48,14 +87,14 @@ export async function attach(process: GuestProcess, options: AttachOptions): Pro
 class Forwarder {
   /** Exit code when gcsctl itself was told to end while its terminal was raw. */
   endedBy: number | undefined;
-  readonly #process: GuestProcess;
+  readonly #process: AttachedProcess;
   readonly #options: AttachOptions;
   readonly #raw: boolean;
   readonly #giveUp: (error: Error) => void;
   #requests = 0;
 
   constructor(
-    process: GuestProcess,
+    process: AttachedProcess,
     options: AttachOptions,
     raw: boolean,
     giveUp: (error: Error) => void,
@@ -85,18 +124,18 @@ class Forwarder {
   // With the bridge the whole attachment fails; a signal that the guest refuses is told and no more.
   #do(action: Promise<unknown>): void {
     action.catch((error: Error) => {
-      if (error instanceof BridgeError) return;
-      if (!(error instanceof GuestError)) this.#giveUp(error);
+      if (isLoss(error)) return;
+      if (!isRefusal(error)) this.#giveUp(error);
       else this.#options.io.stderr.write(`gcsctl: signal not delivered: ${error.message}\n`);
     });
   }
 }
 
-function followSize(process: GuestProcess, io: Io): Disposable {
+function followSize(process: AttachedProcess, io: Io): Disposable {
   const resize = (size: { width: number; height: number }): void => {
     process.resize(size).catch((error: Error) => {
       // The process is ending, or the bridge is lost: both are told of elsewhere.
-      if (!(error instanceof GuestError || error instanceof BridgeError)) throw error;
+      if (!(isRefusal(error) || isLoss(error))) throw error;
     });
   };
   const size = terminalSize(io);
@@ -104,17 +143,27 @@ function followSize(process: GuestProcess, io: Io): Disposable {
   return watchTerminalSize(io, resize);
 }
 
-function pumpInput(io: Io, stdin: InputStream): Disposable {
+function isLoss(error: unknown): boolean {
+  return error instanceof BridgeError || error instanceof ManagementConnectionError;
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof GuestError || error instanceof ManagementRequestError;
+}
+
+function pumpInput(io: Io, stdin: Writable, filter: DetachFilter | undefined): Disposable {
+  const first = filter ?? stdin;
   const stop = (): void => {
-    io.stdin.unpipe(stdin);
+    io.stdin.unpipe(first);
     io.stdin.pause();
   };
   stdin.once('close', stop);
-  io.stdin.pipe(stdin);
+  filter?.pipe(stdin);
+  io.stdin.pipe(first);
   return { [Symbol.dispose]: stop };
 }
 
-async function copyOut(source: OutputStream | undefined, destination: Writable): Promise<void> {
+async function copyOut(source: Readable | undefined, destination: Writable): Promise<void> {
   if (source === undefined) return;
   try {
     await pipeline(source, destination, { end: false });

@@ -16,6 +16,8 @@ export interface Command<T extends OptionTable = OptionTable> {
   readonly examples: readonly (readonly [command: string, meaning: string])[];
   /** Exit codes beyond the general ones. */
   readonly exitCodes?: readonly (readonly [code: string, meaning: string])[];
+  /** What the shell is to offer for the arguments; default: file names. */
+  readonly completes?: 'container' | 'containers' | 'vm' | 'nothing';
   /** See ParseOptions.commandAt. */
   readonly commandAt?: number;
   /** Resolves with the exit code. Throws UsageError, CliError, GuestError or BridgeError. */

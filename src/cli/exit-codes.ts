@@ -40,3 +40,14 @@ export class Interrupted extends Error {
     this.exitCode = exitCodeOfSignal(signal);
   }
 }
+
+/** Whoever read our output has gone: nothing is left to do, and nobody to tell. */
+export class ReaderGone extends Error {
+  override readonly name = 'ReaderGone';
+  /** As for one that SIGPIPE has ended. */
+  readonly exitCode = exitCodeOfSignal(13);
+
+  constructor() {
+    super('nobody reads the output any more');
+  }
+}

@@ -1,4 +1,5 @@
 import { BridgeError, GuestError } from '../client/errors.ts';
+import { ManagementConnectionError, ManagementRequestError } from '../client/management/errors.ts';
 import { ImageError } from '../image/errors.ts';
 import { VmError } from '../vm/errors.ts';
 import {
@@ -8,6 +9,7 @@ import {
   EXIT_NOT_FOUND,
   EXIT_USAGE,
   Interrupted,
+  ReaderGone,
   UsageError,
 } from './exit-codes.ts';
 
@@ -31,6 +33,13 @@ export function tellFailure(error: unknown, command: string): ToldFailure | unde
     const text = `gcsctl: the guest refused ${error.request}: ${error.message} (${number})`;
     return { exitCode: exitCodeOfRefusal(error), text };
   }
+  if (error instanceof ReaderGone) return { exitCode: error.exitCode, text: '' };
+  if (error instanceof ManagementRequestError) {
+    return { exitCode: exitCodeOfRefusal(error), text: `gcsctl: ${refusal(error)}` };
+  }
+  if (error instanceof ManagementConnectionError) {
+    return { exitCode: EXIT_FAILED, text: `gcsctl: the agent: ${error.message}` };
+  }
   if (error instanceof VmError || error instanceof ImageError) {
     return { exitCode: EXIT_FAILED, text: `gcsctl: ${error.message}` };
   }
@@ -51,11 +60,26 @@ function tellSuppressed(error: SuppressedError, command: string): ToldFailure | 
   return { exitCode: first.exitCode, text: `${first.text}\n${second.text}` };
 }
 
+/** What to do about it comes with it, where there is something. */
+function refusal({ message, data }: ManagementRequestError): string {
+  const id = data.containerId ?? 'ID';
+  switch (data.code) {
+    case 'container-not-stopped':
+      return `${id} runs: end it with "gcsctl stop ${id}", or remove it with --force`;
+    case 'container-paused':
+      return `${id} is paused: "gcsctl resume ${id}" first`;
+    case 'container-exists':
+      return `${message}: "gcsctl rm" removes it, --name gives another id`;
+    default:
+      return message;
+  }
+}
+
 /**
  * Runtimes tell only in words that the program is missing or cannot be executed; engines give
  * these two exit codes of their own, and scripts rely on them.
  */
-function exitCodeOfRefusal(error: GuestError): number {
+function exitCodeOfRefusal(error: Error): number {
   const text = error.message;
   if (!/exec: "|executable|fork\/exec/.test(text)) return EXIT_FAILED;
   if (/executable file .*not found|no such file or directory/i.test(text)) return EXIT_NOT_FOUND;

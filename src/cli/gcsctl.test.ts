@@ -4,12 +4,10 @@ import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BridgeError, GuestError } from '../client/errors.ts';
-import { statisticsRows } from './commands/stats.ts';
 import { commands } from './commands.ts';
 import { CliError, Interrupted, UsageError } from './exit-codes.ts';
 import { tellFailure } from './failures.ts';
 import { main } from './gcsctl.ts';
-import { HostState } from './host-state.ts';
 import type { Io } from './io.ts';
 
 class Sink extends Writable {
@@ -161,42 +159,6 @@ describe('failures', () => {
     expect(tellFailure(both, 'run')).toEqual({
       exitCode: 130,
       text: 'gcsctl: interrupted by SIGINT\ngcsctl: second',
-    });
-  });
-});
-
-describe('what commands tell each other about a container', () => {
-  it('is kept beside the socket under a name that cannot leave it', () => {
-    const state = new HostState(join(directory, 'v'));
-    expect(state.load('a')).toBeUndefined();
-    state.save('../a', { terminal: true });
-    state.save('b', { terminal: false, pid: 7 });
-    expect(readdirSync(directory)).toEqual(['v.containers']);
-    expect(state.load('../a')).toEqual({ terminal: true });
-    expect(state.load('b')).toEqual({ terminal: false, pid: 7 });
-    state.forget('b');
-    state.forget('b');
-    expect(state.load('b')).toBeUndefined();
-  });
-});
-
-describe('the table of statistics', () => {
-  it('shows figures of any size, and none for no limit', () => {
-    const rows = Object.fromEntries(
-      statisticsRows({
-        cpu: { usage: { total: 1_500_000_000 } },
-        memory: { usage: { usage: 10 * 1024 * 1024, max: 512, limit: 9223372036854771712n } },
-        pids: { current: 3, limit: 20 },
-      }),
-    );
-    expect(rows).toMatchObject({
-      cpu: '1.500 s',
-      'cpu, user': '0.000 s',
-      memory: '10.0 MiB',
-      'memory, most': '512 B',
-      'memory, limit': 'none',
-      processes: '3',
-      'processes, limit': '20',
     });
   });
 });

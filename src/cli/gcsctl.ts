@@ -10,6 +10,8 @@ import { parseOptions } from './options.ts';
 /** Exit code for a fault of gcsctl itself. */
 const EXIT_FAULT = 125;
 
+const GROUPS: readonly string[] = ['vm', 'system'];
+
 /** "gcsctl vsock" has a command line of its own and is listed with the others. */
 const VSOCK = {
   name: 'vsock',
@@ -44,7 +46,7 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
   } catch (error) {
     const told = tellFailure(error, command.name);
     if (told !== undefined) {
-      io.stderr.write(`${told.text}\n`);
+      if (told.text !== '') io.stderr.write(`${told.text}\n`);
       return told.exitCode;
     }
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -58,11 +60,11 @@ async function vsock(argv: string[]): Promise<number> {
   return vsockCommand(argv);
 }
 
-/** "vm" is followed by what to do with it: together they are the name of a command. */
+/** "vm" and "system" are followed by what to do: together they are the name of a command. */
 function joinVerb(argv: readonly string[]): readonly string[] {
-  const [name, verb, ...rest] = argv;
-  if (name !== 'vm' || verb === undefined) return argv;
-  return verb.startsWith('-') ? ['vm', verb, ...rest] : [`vm ${verb}`, ...rest];
+  const [name = '', verb, ...rest] = argv;
+  if (!GROUPS.includes(name) || verb === undefined) return argv;
+  return verb.startsWith('-') ? [name, verb, ...rest] : [`${name} ${verb}`, ...rest];
 }
 
 function findCommand(name: string) {

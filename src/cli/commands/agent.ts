@@ -14,7 +14,8 @@ export const agentCommand = defineCommand({
   summary: 'run an agent on an emulated vsock until it is ended',
   usage: ['[OPTIONS] [-- AGENT-OPTIONS…]'],
   description: [
-    'Starts bin/gcs in the foreground with -transport hybrid:PATH. The other commands act as its host, one after the other, from another terminal. Ctrl-C ends it.',
+    'Starts bin/gcs in the foreground with -transport hybrid:PATH, for the other commands in other terminals. Ctrl-C ends it and its containers.',
+    'It is supervised (bin/gcs -supervise): an agent that is killed is started again, and its containers go on with their streams. What outlives it is kept in PATH.run, so that there may be any number of agents, each on a PATH of its own.',
   ],
   options: {
     host: {
@@ -23,6 +24,7 @@ export const agentCommand = defineCommand({
     },
     runtime: { kind: 'text', value: 'NAME', help: 'OCI runtime (default runc)' },
     loglevel: { kind: 'text', value: 'LEVEL', help: 'log level (default info)' },
+    supervise: { kind: 'flag', default: true, help: 'start the agent again when it dies' },
     logfile: { kind: 'text', value: 'FILE', help: 'log here instead of the terminal' },
   },
   examples: [
@@ -39,13 +41,16 @@ export const agentCommand = defineCommand({
     checkExecutable(program);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const args = ['-v4', '-transport', `hybrid:${path}`, '-loglevel', values.loglevel ?? 'info'];
+    // A directory of its own also for what it keeps: two agents in one would take each other's containers.
+    args.unshift(values.supervise ? `-supervise=${path}.run` : `-state-dir=${path}.run/state`);
     if (values.logfile !== undefined) args.push('-logfile', values.logfile);
     if (values.runtime !== undefined) args.push('-runtime', values.runtime);
     const host = path === DEFAULT_HOST_PATH ? '' : ` --host ${path}`;
     io.stderr.write(
       `Agent on hybrid:${path}; Ctrl-C ends it. From another terminal:\n` +
         `  gcsctl ping${host}\n` +
-        `  gcsctl run --host ${path} --rootfs DIR -- /bin/sh -c 'echo hello'\n`,
+        `  gcsctl run --host ${path} --rootfs DIR -- /bin/sh -c 'echo hello'\n` +
+        `  gcsctl ps -a${host}\n`,
     );
     return foreground(program, [...args, ...positionals]);
   },

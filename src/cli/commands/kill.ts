@@ -1,55 +1,70 @@
 import { defineCommand } from '../command.ts';
-import { CliError, EXIT_OK, UsageError } from '../exit-codes.ts';
-import { hostOptions } from '../host-path.ts';
-import { HostState } from '../host-state.ts';
-import { openStanding } from '../session.ts';
+import { forEachContainer, someIds } from '../door/names.ts';
+import { type Door, openDoor } from '../door/open.ts';
+import { doorOptions } from '../door/options.ts';
+import { processWithPid } from '../door/processes.ts';
+import { CliError, UsageError } from '../exit-codes.ts';
 import { parseSignal } from '../signals.ts';
-import { onlyPositional } from '../values.ts';
-
-const SIGKILL = 9;
-const SIGTERM = 15;
 
 export const killCommand = defineCommand({
   name: 'kill',
-  summary: 'send a signal to a container or one of its processes',
-  usage: ['[OPTIONS] ID'],
+  summary: 'send a signal to containers or one of their processes',
+  usage: ['[OPTIONS] ID…'],
   description: [
-    'Sends a signal to the init process, or to the process named by --pid. A name (TERM, SIGTERM) or a number is taken.',
+    'Sends a signal to the init process, to every process with --all, or to one that was started by exec. A name (TERM, SIGTERM) or a number is taken.',
   ],
   options: {
-    ...hostOptions,
+    ...doorOptions,
     signal: { kind: 'text', short: 's', value: 'SIGNAL', help: 'signal to send (default TERM)' },
+    all: { kind: 'flag', short: 'a', help: 'to every process, also those that fork meanwhile' },
     pid: {
       kind: 'number',
       short: 'p',
       value: 'PID',
       min: 1,
       max: 4_194_304,
-      help: 'only this process',
+      help: 'only this process: init or one of "gcsctl exec"',
     },
+    'process-id': { kind: 'text', value: 'NAME', help: 'only this process, by its name' },
   },
+  completes: 'containers',
   examples: [
     ['kill web', 'SIGTERM to its init'],
-    ['kill -s HUP -p 123 web', 'SIGHUP to one process'],
+    ['kill -s HUP --process-id watch web', 'SIGHUP to one process'],
+    ['kill -s KILL --all web', 'the end of all'],
   ],
   async run(values, positionals, io) {
-    const id = onlyPositional(positionals, 'the ID of the container');
+    const words = someIds(positionals);
+    const { pid, all } = values;
+    const name = values['process-id'];
     const text = values.signal ?? 'TERM';
-    const signal = parseSignal(text);
-    if (signal === undefined) throw new UsageError(`--signal: no signal is called "${text}"`);
-    await using session = await openStanding(values, io);
-    const container = session.guest.container(id);
-    const pid = values.pid ?? new HostState(session.path).load(id)?.pid;
-    if (pid !== undefined) {
-      if (await container.process(pid).signal(signal)) return EXIT_OK;
-      throw new CliError(`process ${pid} of ${id} has ended`);
+    const number = parseSignal(text);
+    if (number === undefined) throw new UsageError(`--signal: no signal is called "${text}"`);
+    if ([pid !== undefined, name !== undefined, all].filter(Boolean).length > 1) {
+      throw new UsageError('--all, --pid and --process-id exclude each other');
     }
-    if (signal !== SIGTERM && signal !== SIGKILL) {
-      throw new CliError(
-        `the pid of ${id}’s init is not known here; see "gcsctl ps ${id}" and give --pid`,
-      );
-    }
-    if (await container.shutdown(signal === SIGTERM ? 'graceful' : 'forced')) return EXIT_OK;
-    throw new CliError(`container ${id} does not run`);
+    await using door = await openDoor(values, io);
+    return await forEachContainer(door, words, io, async (id) => {
+      const processId = pid === undefined ? name : await processWithPid(door, id, pid);
+      if (processId !== undefined) await signalProcess(door, id, processId, number);
+      else await signalContainer(door, id, number, all);
+    });
   },
 });
+
+async function signalProcess(door: Door, containerId: string, processId: string, number: number) {
+  const { client, signal } = door;
+  await client.call('process.signal', { containerId, processId, signal: number }, { signal });
+}
+
+async function signalContainer(door: Door, id: string, number: number, all: boolean) {
+  const { client, signal } = door;
+  const request = { id, signal: number, ...(all ? { all } : {}) };
+  const { failed } = await client.call('container.signal', request, { signal });
+  const [first] = failed;
+  if (first !== undefined) {
+    throw new CliError(
+      `${id}: the signal did not reach ${failed.length} processes: ${first.pid}: ${first.message}`,
+    );
+  }
+}

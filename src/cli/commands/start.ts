@@ -1,51 +1,52 @@
+import { attach } from '../attach.ts';
 import { defineCommand } from '../command.ts';
+import { findContainer } from '../door/names.ts';
+import { openDoor } from '../door/open.ts';
+import { doorOptions } from '../door/options.ts';
+import { attached } from '../door/process.ts';
 import { EXIT_OK, UsageError } from '../exit-codes.ts';
-import { hostOptions } from '../host-path.ts';
-import { HostState } from '../host-state.ts';
 import { jsonOption, printJson } from '../output.ts';
-import { interruptBySignal, openStanding } from '../session.ts';
 import { onlyPositional } from '../values.ts';
-import { attachInit } from './run.ts';
 
 export const startCommand = defineCommand({
   name: 'start',
   summary: 'start a created container and attach to it',
   usage: ['[OPTIONS] ID'],
   description: [
-    'Starts the command of a created container with its streams connected to this terminal, and exits with its code. The container stays until "gcsctl delete".',
-    'With --detach it gets no streams at all: it reads end of file and its output goes nowhere.',
+    'Starts the command of a created container with its streams connected to this terminal, and exits with its code. The container stays until "gcsctl rm".',
+    'With --detach it goes on by itself: what it writes is in its log ("gcsctl logs"), and "gcsctl attach" joins it.',
   ],
   options: {
-    ...hostOptions,
+    ...doorOptions,
     interactive: { kind: 'flag', short: 'i', help: 'connect stdin' },
     detach: { kind: 'flag', short: 'd', help: 'do not attach; print the pid and return' },
     json: jsonOption,
   },
+  completes: 'container',
   examples: [
     ['start -i web', 'start it with stdin, stdout and stderr here'],
     ['start -d web', 'let it run by itself'],
   ],
   exitCodes: [['other', 'attached: exit code of the command, 128+N when signal N ended it']],
   async run(values, positionals, io) {
-    const id = onlyPositional(positionals, 'the ID of the container');
+    const word = onlyPositional(positionals, 'the ID of the container');
     const { detach, interactive } = values;
     if (detach && interactive)
       throw new UsageError('--detach and --interactive exclude each other');
     if (values.json && !detach) throw new UsageError('--json goes with --detach');
-    const abort = new AbortController();
-    using signals = interruptBySignal(abort);
-    await using session = await openStanding(values, io, abort.signal);
-    const state = new HostState(session.path);
-    const terminal = state.load(id)?.terminal ?? false;
-    const container = session.guest.container(id, { terminal });
-    const streams = detach
-      ? { stdin: false, stdout: false, stderr: false }
-      : { stdin: interactive };
-    const init = await container.start(streams, { signal: abort.signal });
-    state.save(id, { terminal, pid: init.pid });
-    if (!detach) return await attachInit(container, init, { terminal, signals, io });
-    if (values.json) printJson(io, { id, pid: init.pid });
-    else io.stdout.write(`${init.pid}\n`);
-    return EXIT_OK;
+    await using door = await openDoor(values, io);
+    const { client, signal, signals } = door;
+    const id = await findContainer(door, word);
+    if (detach) {
+      const { pid } = await client.call('container.start', { id }, { signal });
+      if (values.json) printJson(io, { id, pid });
+      else io.stdout.write(`${pid}\n`);
+      return EXIT_OK;
+    }
+    const { terminal } = await client.call('container.state', { id }, { signal });
+    const wanted = { stdin: interactive, stdout: true, stderr: !terminal };
+    const init = await client.start(id, wanted, { signal });
+    const kill = () => client.call('container.signal', { id, signal: 9, all: true });
+    return await attach(attached(init), { io, signals, terminal, kill });
   },
 });

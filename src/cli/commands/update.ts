@@ -6,32 +6,34 @@ import { parseJson } from '../../json.ts';
 import type { OciLinuxResources } from '../../spec/oci.ts';
 import { defineCommand } from '../command.ts';
 import { containerOptions } from '../container-options.ts';
-import { CliError, EXIT_OK, UsageError } from '../exit-codes.ts';
-import { hostOptions } from '../host-path.ts';
+import { forEachContainer, someIds } from '../door/names.ts';
+import { openDoor } from '../door/open.ts';
+import { doorOptions } from '../door/options.ts';
+import { CliError, UsageError } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { openStanding } from '../session.ts';
-import { isRecord, onlyPositional, parseBytes } from '../values.ts';
+import { isRecord, parseBytes } from '../values.ts';
 
 export const updateCommand = defineCommand({
   name: 'update',
-  summary: 'change the limits of a container',
-  usage: ['[OPTIONS] ID'],
+  summary: 'change the limits of containers',
+  usage: ['[OPTIONS] ID…'],
   description: [
     'Changes the limits that are named; the others stay. --resources takes what runc update takes: the linux.resources object of an OCI specification.',
   ],
   options: {
-    ...hostOptions,
+    ...doorOptions,
     memory: containerOptions.memory,
     cpus: containerOptions.cpus,
     pids: containerOptions.pids,
     resources: { kind: 'text', value: 'FILE', help: 'OCI resources as JSON; - is stdin' },
   },
+  completes: 'containers',
   examples: [
     ['update --memory 128m --cpus 2 web', 'two limits'],
     ['update --resources limits.json web', 'anything OCI knows'],
   ],
   async run(values, positionals, io) {
-    const id = onlyPositional(positionals, 'the ID of the container');
+    const words = someIds(positionals);
     const { memory, cpus, pids } = values;
     const named = linuxResources({
       ...(memory === undefined ? {} : { memory: parseBytes('--memory', memory) }),
@@ -43,9 +45,11 @@ export const updateCommand = defineCommand({
     if (Object.keys(resources).length === 0) {
       throw new UsageError('nothing to change: give --memory, --cpus, --pids or --resources');
     }
-    await using session = await openStanding(values, io);
-    await session.guest.container(id).update(resources);
-    return EXIT_OK;
+    await using door = await openDoor(values, io);
+    const { client, signal } = door;
+    return await forEachContainer(door, words, io, (id) =>
+      client.call('container.update', { id, resources }, { signal }),
+    );
   },
 });
 

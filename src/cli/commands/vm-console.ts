@@ -16,6 +16,7 @@ export const vmConsoleCommand = defineCommand({
   description: [
     'Shows what the guest writes from now on and types into it. Ctrl-] leaves. There is somebody to type to when the VM was started with "vm up --shell"; what was written before is in "vm logs --console".',
   ],
+  completes: 'vm',
   options: {},
   examples: [['vm console', 'of the VM "default"']],
   async run(_values, [name, ...more], io) {

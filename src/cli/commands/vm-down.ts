@@ -9,6 +9,7 @@ export const vmDownCommand = defineCommand({
   description: [
     'Asks the agent to power the guest off, so that it writes and unmounts its file systems. A guest that does not answer or does not end in time is ended by QEMU. Succeeds when no VM of that name is left.',
   ],
+  completes: 'vm',
   options: {
     force: { kind: 'flag', short: 'f', help: 'do not ask the guest' },
     timeout: {

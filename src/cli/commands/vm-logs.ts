@@ -9,6 +9,7 @@ export const vmLogsCommand = defineCommand({
   summary: 'print the log of a virtual machine’s agent, or its console’s',
   usage: ['[OPTIONS] [NAME]'],
   description: ['Also of a VM that has ended, until "vm down" or the next "vm up".'],
+  completes: 'vm',
   options: {
     console: { kind: 'flag', short: 'c', help: 'kernel, init and agent, as on the console' },
     host: { kind: 'flag', help: 'what the vsock device and QEMU said' },

@@ -1,57 +1,79 @@
-import { GuestError } from '../../client/errors.ts';
+import { ManagementRequestError } from '../../client/management/errors.ts';
+import type { Result } from '../../management/contract.ts';
 import { defineCommand } from '../command.ts';
-import { CliError } from '../exit-codes.ts';
-import { hostOptions } from '../host-path.ts';
-import { HostState } from '../host-state.ts';
+import { findContainers, someIds } from '../door/names.ts';
+import { type Door, openDoor } from '../door/open.ts';
+import { doorOptions } from '../door/options.ts';
+import { processWithPid } from '../door/processes.ts';
+import { CliError, EXIT_OK, UsageError } from '../exit-codes.ts';
 import { jsonOption, printJson } from '../output.ts';
-import { interruptBySignal, openStanding } from '../session.ts';
-import { onlyPositional } from '../values.ts';
-
-const WAIT_TIMEOUT = 0xc0370109;
 
 export const waitCommand = defineCommand({
   name: 'wait',
-  summary: 'wait for a container’s init or another process, exit with its code',
-  usage: ['[OPTIONS] ID'],
-  description: ['Waits until the process has ended, also when it ended long ago.'],
+  summary: 'wait for the end of containers, print their exit codes',
+  usage: ['[OPTIONS] ID…'],
+  description: [
+    'Waits until init, or another process, has ended, also when it ended long ago, and prints its exit code. For one container that is the exit code of gcsctl, too; for several it is 0.',
+  ],
   options: {
-    ...hostOptions,
+    ...doorOptions,
     pid: { kind: 'number', short: 'p', value: 'PID', min: 1, max: 4_194_304, help: 'this process' },
+    'process-id': { kind: 'text', value: 'NAME', help: 'this process, by its name' },
     limit: {
       kind: 'number',
       value: 'SECONDS',
       min: 0,
-      max: 4_294_967,
+      max: 86_400,
       fraction: true,
       help: 'give up after this time',
     },
     json: jsonOption,
   },
+  completes: 'containers',
   examples: [
     ['wait web', 'until its init has ended'],
     ['wait --limit 5 --json web', '{"id":"web","pid":123,"exitCode":0}'],
   ],
   exitCodes: [['other', 'exit code of the process, 128+N when signal N ended it']],
   async run(values, positionals, io) {
-    const id = onlyPositional(positionals, 'the ID of the container');
-    const abort = new AbortController();
-    using _signals = interruptBySignal(abort);
-    await using session = await openStanding(values, io, abort.signal);
-    const pid = values.pid ?? new HostState(session.path).load(id)?.pid;
-    if (pid === undefined) {
-      throw new CliError(
-        `the pid of ${id}’s init is not known here; see "gcsctl ps ${id}" and give --pid`,
-      );
+    const words = someIds(positionals);
+    const { pid, limit } = values;
+    const name = values['process-id'];
+    const one = words.length === 1;
+    if (!one && (pid !== undefined || name !== undefined)) {
+      throw new UsageError('--pid and --process-id are for one container');
     }
-    const limit = values.limit === undefined ? {} : { timeoutMs: values.limit * 1000 };
-    try {
-      const process = session.guest.container(id).process(pid);
-      const exitCode = await process.wait({ ...limit, signal: abort.signal });
-      if (values.json) printJson(io, { id, pid, exitCode });
-      return exitCode;
-    } catch (error) {
-      if (!(error instanceof GuestError && error.hresult === WAIT_TIMEOUT)) throw error;
-      throw new CliError(`process ${pid} of ${id} still runs after ${values.limit} s`);
+    await using door = await openDoor(values, io);
+    let code = EXIT_OK;
+    for (const id of await findContainers(door, words)) {
+      const processId = pid === undefined ? (name ?? 'init') : await processWithPid(door, id, pid);
+      const ended = await waitFor(door, { id, processId, limit });
+      if (values.json) printJson(io, { id, pid: ended.pid, exitCode: ended.exit.exitCode });
+      else io.stdout.write(`${ended.exit.exitCode}\n`);
+      if (one) code = ended.exit.exitCode;
     }
+    return code;
   },
 });
+
+interface Awaited {
+  readonly id: string;
+  readonly processId: string;
+  /** Seconds. */
+  readonly limit: number | undefined;
+}
+
+async function waitFor(
+  { client, signal }: Door,
+  { id, processId, limit }: Awaited,
+): Promise<{ pid: number; exit: Result<'process.wait'> }> {
+  const named = { containerId: id, processId };
+  const { pid } = await client.call('process.state', named, { signal });
+  const bound = limit === undefined ? {} : { timeoutMs: Math.round(limit * 1000) };
+  try {
+    return { pid, exit: await client.call('process.wait', { ...named, ...bound }, { signal }) };
+  } catch (error) {
+    if (!(error instanceof ManagementRequestError && error.code === 'timeout')) throw error;
+    throw new CliError(`${processId} of ${id} still runs after ${limit} s`, { cause: error });
+  }
+}
