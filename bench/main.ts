@@ -6,9 +6,14 @@ import { makeRootfs } from '../test/support/rootfs.ts';
 import { Interrupted, Interruption, removeLeftovers } from './cleanup.ts';
 import type { Figure } from './figures.ts';
 import { measureCrowd } from './measures/crowd.ts';
+import { measureDoorMemory } from './measures/door-memory.ts';
+import { measureEvents } from './measures/events.ts';
+import { measureExecSync } from './measures/exec-sync.ts';
 import { measureExit } from './measures/exit-latency.ts';
 import { measureLifecycle } from './measures/lifecycle.ts';
+import { measureMany } from './measures/many.ts';
 import { measureMemory } from './measures/memory.ts';
+import { measureRecovery } from './measures/recovery.ts';
 import { measureRpc } from './measures/rpc.ts';
 import { measureStart } from './measures/start.ts';
 import { measureThroughput } from './measures/throughput.ts';
@@ -29,7 +34,21 @@ const MEASURES: Record<string, (context: MeasureContext) => Promise<Figure[]>> =
   crowd: measureCrowd,
   exit: measureExit,
   memory: measureMemory,
+  'exec-sync': measureExecSync,
+  many: measureMany,
+  events: measureEvents,
+  recovery: measureRecovery,
+  'door-memory': measureDoorMemory,
 };
+
+/** Of the management door and the supervisor, which another agent does not have. */
+const OURS_ALONE: ReadonlySet<string> = new Set([
+  'exec-sync',
+  'many',
+  'events',
+  'recovery',
+  'door-memory',
+]);
 
 async function measureAll(options: BenchOptions): Promise<Result[]> {
   const directory = mkdtempSync('/run/gcs-bench-');
@@ -47,7 +66,7 @@ async function measureAll(options: BenchOptions): Promise<Result[]> {
           return body({ ...base, subject, progress });
         });
       const figures = await measure(OURS);
-      const others = peer ? await measure(peer) : [];
+      const others = peer && !OURS_ALONE.has(name) ? await measure(peer) : [];
       for (const figure of figures) {
         const other = others.find((candidate) => candidate.name === figure.name);
         results.push({ figure, ...(other ? { peer: other } : {}) });

@@ -16,11 +16,13 @@ export const HELP = `Usage: npm run bench -- [OPTIONS]
 Measures the agent on this machine, against raw runc, plain pipes and JavaScript in the same run.
 
   --json            print the figures as JSON (progress goes to stderr)
-  --quick           fewer rounds, about half a minute
+  --quick           fewer rounds, about a minute
   --vm              boot the virtual machine and measure there instead: phases of its start, sizes,
                     memory in the guest, RPC latency and streams across the vsock device
   --only NAME       one measure only, may be repeated: start, rpc, lifecycle, pipe, stdin, tty,
-                    crowd, exit, memory; with --vm boot, memory, rpc, stdout, stdin, tty
+                    crowd, exit, memory; of the management door exec-sync, many (list and figures
+                    of 200 containers), events, recovery, door-memory; with --vm boot, memory, rpc,
+                    stdout, stdin, tty, exec-sync, door-memory
   --peer COMMAND    measure another agent of the same protocol the same way and print the ratio;
                     {PATH} in COMMAND is the hybrid vsock's path, without it
                     "-transport hybrid:{PATH}" is added

@@ -7,6 +7,7 @@ import { showing } from './progress.ts';
 import type { Result } from './table.ts';
 import { measureBoot } from './vm/boot.ts';
 import { VmBench, type VmContext } from './vm/context.ts';
+import { measureVmDoorMemory, measureVmExecSync } from './vm/door.ts';
 import { measureGuestMemory } from './vm/memory.ts';
 import { measureVmRpc } from './vm/rpc.ts';
 import { measureVmStream } from './vm/streams.ts';
@@ -18,6 +19,8 @@ export const VM_MEASURES: Record<string, (context: VmContext) => Promise<Figure[
   stdout: measureVmStream('stdout'),
   stdin: measureVmStream('stdin'),
   tty: measureVmStream('tty'),
+  'exec-sync': measureVmExecSync,
+  'door-memory': measureVmDoorMemory,
 };
 
 /** Boots VMs as the measures ask for them; none is left. */
