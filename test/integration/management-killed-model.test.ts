@@ -80,8 +80,10 @@ class CutOff implements Command {
     this.#afterMs = afterMs;
   }
 
-  check(): boolean {
-    return true;
+  /** One that is refused has nothing to be cut off. */
+  check(model: Model): boolean {
+    const expected = steps[this.#name].expected[modelOf(model, this.#id).status];
+    return !expected.startsWith('!') && expected !== '?';
   }
 
   async run(model: Model, real: Real): Promise<void> {
@@ -153,7 +155,7 @@ const commands = fc.commands<Model, Real, false>(
     fc.tuple(name, id).map(([step, of]) => new Take(step, of)),
     fc.tuple(fc.constantFrom(...often), id).map(([step, of]) => new Take(step, of)),
     fc.constant(new Kill()),
-    fc.tuple(name, id, fc.nat(60)).map(([step, of, after]) => new CutOff(step, of, after)),
+    fc.tuple(name, id, fc.nat(120)).map(([step, of, after]) => new CutOff(step, of, after)),
   ],
   { maxCommands: 16, size: 'max' },
 );
