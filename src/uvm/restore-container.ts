@@ -12,8 +12,9 @@ import { type ContainerFacts, type ContainerProgress, endFrom } from '../state/r
 import type { FoundContainer, FoundProcess } from '../state/recover.ts';
 import type { CriLog } from '../stdio/cri-log.ts';
 import type { OutputSettings } from '../stdio/output-stream.ts';
-import { Container, type RestoredContainer } from './container.ts';
+import { Container } from './container.ts';
 import { rejoinNetwork } from './container-network.ts';
+import type { RestoredContainer } from './container-parts.ts';
 import { openDoorLog, removeUnusedLog } from './door-log.ts';
 import type { GuestProcess } from './guest-process.ts';
 import { AttachHub } from './management/attach-hub.ts';

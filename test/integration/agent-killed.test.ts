@@ -105,6 +105,8 @@ test('a container that ended before the kill: its code is there, its notificatio
     const init = await session.startInit('c1', { stdout: true });
     expect((await session.finish('c1', init)).exitCode).toBe(3);
     await session.notification('c1');
+    // That it was sent is noted after it was sent: a kill between the two has it sent again.
+    await session.properties('c1', ['ProcessList']);
     await replaced(session);
     expect(await session.wait('c1', init.pid)).toBe(3);
     await session.delete('c1');
