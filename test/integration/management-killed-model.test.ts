@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -113,6 +114,9 @@ class CutOff implements Command {
     if (possible.includes('stopped')) await endOf(real, this.#id);
     const now = ((await real.statuses())[this.#id] ?? 'none') as Status;
     expect([before, ...possible], `${this} while ${before}`).toContain(now);
+    if (before === 'none' && now === 'none') {
+      expect(existsSync(real.log(this.#id)), `log of ${this.#id}`).toBe(false);
+    }
     await become(now, this.#id, real, container);
     if (now === 'none') return;
     // Of execs the model knows those whose names were told.
