@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { awaitFile } from './completed-file.ts';
+import { awaitFile, tryAwaitRemoval } from './completed-file.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -55,6 +55,19 @@ test('who has stopped waiting is told nothing, and a directory may go while it i
   rmSync(directory, { recursive: true });
   expect(await settled(again.complete)).toBe(false);
   again[Symbol.dispose]();
+});
+
+test('the removal of a file', async () => {
+  expect(tryAwaitRemoval(join(directory, 'none'), 'fifo')).toBeUndefined();
+  writeFileSync(join(directory, 'fifo'), '');
+  writeFileSync(join(directory, 'other'), '');
+  const file = tryAwaitRemoval(directory, 'fifo');
+  if (file === undefined) throw new Error('not watched');
+  using _file = file;
+  rmSync(join(directory, 'other'));
+  expect(await settled(file.complete)).toBe(false);
+  rmSync(join(directory, 'fifo'));
+  await file.complete;
 });
 
 test('a thousand directories at once, each told of its own file', async () => {

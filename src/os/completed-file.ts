@@ -6,13 +6,14 @@ import { FdPoll } from './poll.ts';
 // inotify(7)
 const IN_CLOSE_WRITE = 0x8;
 const IN_MOVED_TO = 0x80;
+const IN_DELETE = 0x200;
 const IN_ONLYDIR = 0x0100_0000;
 /** Of struct inotify_event, before the name: wd, mask, cookie, len. */
 const HEADER_SIZE = 16;
 
-/** A file that somebody is about to write. */
+/** A file that somebody is about to write, or to remove. */
 export interface AwaitedFile extends Disposable {
-  /** Resolves when it is there with all its content; never rejects, and stays pending after dispose. */
+  /** Resolves when it is there with all its content, or gone; never rejects, and stays pending after dispose. */
   readonly complete: Promise<void>;
 }
 
@@ -22,7 +23,7 @@ interface Awaited {
 }
 
 /**
- * Tells when files are complete: renamed to their name, or closed by who wrote them. One inotify
+ * Tells when files are complete (renamed to their name, or closed by who wrote them) or gone. One inotify
  * instance for all that are awaited at a time (a user has 128, fs.inotify.max_user_instances).
  */
 class CompletedFiles {
@@ -42,9 +43,8 @@ class CompletedFiles {
     this.#poll.unref();
   }
 
-  add(directory: string, awaited: Awaited): number {
-    const mask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR;
-    const result = native().inotifyAdd(this.#fd.raw, directory, mask);
+  add(directory: string, events: number, awaited: Awaited): number {
+    const result = native().inotifyAdd(this.#fd.raw, directory, events | IN_ONLYDIR);
     const watch = check('inotify_add_watch', result, directory);
     this.#byWatch.set(watch, awaited);
     return watch;
@@ -93,12 +93,16 @@ let shared: CompletedFiles | undefined;
  * Throws OsError: ENOENT, ENOSPC (fs.inotify.max_user_watches), EMFILE.
  */
 export function awaitFile(directory: string, name: string): AwaitedFile {
+  return awaitEvent(directory, IN_CLOSE_WRITE | IN_MOVED_TO, name);
+}
+
+function awaitEvent(directory: string, events: number, name: string): AwaitedFile {
   shared ??= new CompletedFiles();
   const files = shared;
   const { promise, resolve } = Promise.withResolvers<void>();
   let watch: number | undefined;
   try {
-    watch = files.add(directory, { name: Buffer.from(name), resolve });
+    watch = files.add(directory, events, { name: Buffer.from(name), resolve });
   } finally {
     if (watch === undefined) files.closeUnused();
   }
@@ -111,13 +115,23 @@ export function awaitFile(directory: string, name: string): AwaitedFile {
   };
 }
 
+const NO_WATCH_LEFT: readonly string[] = ['ENOSPC', 'EMFILE', 'ENFILE'];
+
 /** For callers to whom the file is only a shortcut: undefined when the kernel has no watch left. */
 export function tryAwaitFile(directory: string, name: string): AwaitedFile | undefined {
+  return unless(NO_WATCH_LEFT, () => awaitFile(directory, name));
+}
+
+/** The removal of a file; also undefined when the directory is not there. */
+export function tryAwaitRemoval(directory: string, name: string): AwaitedFile | undefined {
+  return unless([...NO_WATCH_LEFT, 'ENOENT'], () => awaitEvent(directory, IN_DELETE, name));
+}
+
+function unless<T>(codes: readonly string[], make: () => T): T | undefined {
   try {
-    return awaitFile(directory, name);
+    return make();
   } catch (error) {
-    if (error instanceof OsError && ['ENOSPC', 'EMFILE', 'ENFILE'].includes(error.code))
-      return undefined;
+    if (error instanceof OsError && codes.includes(error.code)) return undefined;
     throw error;
   }
 }

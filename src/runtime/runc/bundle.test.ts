@@ -24,12 +24,32 @@ it.each([
   expect(read({ linux }).ownsPidNamespace).toBe(owns);
 });
 
+it.each([
+  ['no namespaces', {}, false],
+  ['others', { namespaces: [{ type: 'pid' }, { type: 'ipc' }] }, false],
+  ['one of its own', { namespaces: [{ type: 'mount' }] }, true],
+  ['one to join', { namespaces: [{ type: 'mount', path: '/proc/1/ns/mnt' }] }, true],
+])('says whether a mount namespace is named: %s', (_, linux, names) => {
+  expect(read({ linux }).namesMountNamespace).toBe(names);
+});
+
+it.each([
+  [{}, false],
+  [{ poststart: [] }, false],
+  [{ prestart: [{ path: '/x' }] }, false],
+  [{ poststart: [{ path: '/x' }] }, true],
+])('says whether something runs behind the start: %j', (hooks, has) => {
+  expect(read({ hooks }).hasPoststartHooks).toBe(has);
+});
+
 it('has defaults for what a spec leaves out', () => {
   expect(read({})).toEqual({
     rootfs: undefined,
     cwd: '/',
     terminal: false,
     ownsPidNamespace: false,
+    namesMountNamespace: false,
+    hasPoststartHooks: false,
     memoryLimit: undefined,
   });
 });

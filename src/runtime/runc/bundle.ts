@@ -9,6 +9,10 @@ export interface BundleFacts {
   readonly cwd: string;
   readonly terminal: boolean;
   readonly ownsPidNamespace: boolean;
+  /** Its own or another's, not simply that of the runtime. */
+  readonly namesMountNamespace: boolean;
+  /** Programs to run once init runs. */
+  readonly hasPoststartHooks: boolean;
   /** Bytes; undefined when there is no limit. */
   readonly memoryLimit: number | undefined;
 }
@@ -17,6 +21,11 @@ export interface BundleFacts {
 function ownsPidNamespace(spec: OciSpec): boolean {
   const entry = spec.linux?.namespaces?.find((namespace) => namespace.type === 'pid');
   return entry !== undefined && (entry.path ?? '') === '';
+}
+
+function hasPoststartHooks({ hooks }: OciSpec): boolean {
+  const { poststart } = (hooks ?? {}) as { poststart?: unknown };
+  return Array.isArray(poststart) && poststart.length > 0;
 }
 
 function memoryLimit(spec: OciSpec): number | undefined {
@@ -38,6 +47,8 @@ export function readBundle(bundle: string): BundleFacts {
     cwd: spec.process?.cwd ?? '/',
     terminal: spec.process?.terminal ?? false,
     ownsPidNamespace: ownsPidNamespace(spec),
+    namesMountNamespace: spec.linux?.namespaces?.some(({ type }) => type === 'mount') ?? false,
+    hasPoststartHooks: hasPoststartHooks(spec),
     memoryLimit: memoryLimit(spec),
   };
 }

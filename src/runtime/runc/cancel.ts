@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { type Cgroup, locateOwnCgroup } from '../../cgroup/hierarchy.ts';
+import type { AwaitedFile } from '../../os/completed-file.ts';
 import type { Child, ExitStatus } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
 
@@ -32,6 +33,22 @@ export async function untilEnded(
   if (command.status !== undefined) return { status: command.status, cgroups: [] };
   const cgroups = await killTree(reaper, command);
   return { status: await command.exited, cgroups };
+}
+
+/**
+ * Until a command has ended, or has nothing to do any more but to end (`done`): that takes as much
+ * as a millisecond, which nobody has to wait for.
+ */
+export function untilDone(
+  ended: Promise<CommandEnd>,
+  done: AwaitedFile | undefined,
+): Promise<CommandEnd> {
+  if (done === undefined) return ended;
+  const early = done.complete.then<CommandEnd>(() => ({
+    status: { kind: 'exited', code: 0 },
+    cgroups: [],
+  }));
+  return Promise.race([ended, early]);
 }
 
 /** Resolves when `promise` does, or after `ms`. */

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { type AwaitedFile, tryAwaitRemoval } from '../../os/completed-file.ts';
 import { hasCode } from '../../os/errors.ts';
 import { faultPoint } from '../../os/fault-point.ts';
 import type { Child, ExitStatus } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
 import type { ContainerId } from '../runtime.ts';
-import { untilEnded } from './cancel.ts';
+import { untilDone, untilEnded } from './cancel.ts';
 import { ErrorLog, errorsInLog, lastLine } from './error-log.ts';
 import { commandError } from './errors.ts';
 import type { RuntimeProgram } from './program.ts';
@@ -29,6 +30,8 @@ export interface Command {
   output?: boolean;
   /** Aborted: the command is killed after a grace time, and has failed. */
   signal?: AbortSignal;
+  /** When this file has come or gone, all that can fail is done: see `untilDone`. */
+  done?: AwaitedFile | undefined;
 }
 
 /** Runs the OCI runtime's program. */
@@ -66,6 +69,15 @@ export class RuntimeCommands {
    */
   get endsWithPidFile(): boolean {
     return this.#program.shortName === 'runc';
+  }
+
+  /**
+   * The removal of the fifo that init waits on is the last thing runc does in `start`, unless there
+   * are hooks to run behind it. Undefined for other runtimes.
+   */
+  awaitStart(id: ContainerId): AwaitedFile | undefined {
+    if (this.#program.shortName !== 'runc') return undefined;
+    return tryAwaitRemoval(join(this.#stateRoot ?? '/run/runc', id), 'exec.fifo');
   }
 
   /**
@@ -135,7 +147,8 @@ export class RuntimeCommands {
       [stdin?.fd ?? null, stdout?.fd ?? null, stderr.fd],
       log?.path,
     );
-    const { status } = await untilEnded(this.#reaper, child, command.signal);
+    const ended = untilEnded(this.#reaper, child, command.signal);
+    const { status } = await untilDone(ended, command.done);
     faultPoint(`${command.operation} done`);
     if (!succeeded(status)) throw this.#failure(command, status, stderr, log);
     return stdout === undefined ? '' : wholeOutput(command, stdout);

@@ -36,6 +36,8 @@ export interface RuncContainerParts {
   readonly bundle: string;
   readonly init: RuncProcess;
   readonly ownsPidNamespace: boolean;
+  /** Default, where nobody knows: true. */
+  readonly hasPoststartHooks?: boolean;
   /** Of init, when it was created; undefined when the agent cannot see it. */
   readonly membership: Membership | undefined;
   /** Whether its containers can be checkpointed. */
@@ -59,6 +61,7 @@ export class RuncContainer implements RuntimeContainer {
   readonly init: RuncProcess;
   readonly ownsPidNamespace: boolean;
   readonly #membership: Membership | undefined;
+  readonly #hasPoststartHooks: boolean;
   #cgroup: Cgroup | undefined;
   readonly #services: RuncServices;
   readonly #onDeleted: () => void;
@@ -75,6 +78,7 @@ export class RuncContainer implements RuntimeContainer {
     this.bundle = parts.bundle;
     this.init = parts.init;
     this.ownsPidNamespace = parts.ownsPidNamespace;
+    this.#hasPoststartHooks = parts.hasPoststartHooks ?? true;
     this.#services = services;
     this.#membership = parts.membership;
     this.#onDeleted = parts.onDeleted;
@@ -96,7 +100,9 @@ export class RuncContainer implements RuntimeContainer {
 
   async start(options: { signal?: AbortSignal } = {}): Promise<void> {
     this.#started = true; // Also when it fails: it may run all the same.
-    await this.#run({ operation: 'start', args: ['--', this.id], ...options });
+    const { commands } = this.#services;
+    using done = this.#hasPoststartHooks ? undefined : commands.awaitStart(this.id);
+    await this.#run({ operation: 'start', args: ['--', this.id], ...options, done });
   }
 
   async exec(options: ExecOptions): Promise<RuncProcess> {

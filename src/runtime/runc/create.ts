@@ -46,7 +46,8 @@ export async function createContainer(
       ...(checkpoint === undefined ? [] : ['--detach', ...criuArgs(checkpoint)]),
       '--bundle',
       bundle,
-      ...(options.noPivot === false ? [] : ['--no-pivot']),
+      // Without a mount namespace the move would be that of the agent's own root: runc must chroot.
+      ...(options.noPivot === false || !facts.namesMountNamespace ? [] : ['--no-pivot']),
     ],
     stdio,
     directory,
@@ -73,12 +74,13 @@ export async function createContainer(
   // Now, while init surely lives: a process that has ended is in no cgroup.
   const membership = readMembership(init.pid);
   undo.move();
-  const { ownsPidNamespace } = facts;
+  const { ownsPidNamespace, hasPoststartHooks } = facts;
   return new RuncContainer(services, {
     id,
     bundle,
     init,
     ownsPidNamespace,
+    hasPoststartHooks,
     membership,
     onDeleted,
     runtime,

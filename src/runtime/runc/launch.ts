@@ -1,12 +1,12 @@
 import { constants } from 'node:os';
-import { type AwaitedFile, tryAwaitFile } from '../../os/completed-file.ts';
+import { tryAwaitFile } from '../../os/completed-file.ts';
 import { faultPoint } from '../../os/fault-point.ts';
 import type { Fd } from '../../os/fd.ts';
 import type { Child } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
 import type { ContainerId, ProcessStdio } from '../runtime.ts';
 import type { ProcessDirectory } from './bookkeeping.ts';
-import { type CommandEnd, untilEnded } from './cancel.ts';
+import { type CommandEnd, untilDone, untilEnded } from './cancel.ts';
 import { type RuntimeCommands, succeeded } from './commands.ts';
 import { ConsoleSocket } from './console-socket.ts';
 import type { ErrorLog } from './error-log.ts';
@@ -80,22 +80,6 @@ export async function launch(
   }
   faultPoint(`${operation} done`);
   return takeOver(reaper.adopt(directory.readPid()), socket, plan.signal);
-}
-
-/**
- * Until the command has ended, or has nothing to do any more but to end: that takes as much as a
- * millisecond, which nobody has to wait for.
- */
-function untilDone(
-  ended: Promise<CommandEnd>,
-  pidFile: AwaitedFile | undefined,
-): Promise<CommandEnd> {
-  if (pidFile === undefined) return ended;
-  const done = pidFile.complete.then<CommandEnd>(() => ({
-    status: { kind: 'exited', code: 0 },
-    cgroups: [],
-  }));
-  return Promise.race([ended, done]);
 }
 
 /** The runtime hands its own descriptors 0 to 2 on to the process. */
