@@ -52,6 +52,34 @@ class Take implements Command {
   }
 }
 
+/** Steps of both containers at the same time: neither knows of the other. */
+class Both implements Command {
+  readonly #names: readonly StepName[];
+
+  constructor(names: readonly StepName[]) {
+    this.#names = names;
+  }
+
+  check(): boolean {
+    return true;
+  }
+
+  async run(model: Model, real: Real): Promise<void> {
+    const taken = ids.map((id, index) => ({ id, name: this.#names[index] ?? 'stats' }));
+    const outcomes = await Promise.all(
+      taken.map(({ id, name }) => real.outcome(name, id, modelOf(model, id))),
+    );
+    for (const [index, { id, name }] of taken.entries()) {
+      await follow(name, id, outcomes[index] ?? '', real, model);
+    }
+    await compare(real, model);
+  }
+
+  toString(): string {
+    return `${this.#names.join(' beside ')} (${ids.join(', ')})`;
+  }
+}
+
 /** The agent is killed between two steps. */
 class Kill implements Command {
   check(): boolean {
@@ -158,6 +186,7 @@ const commands = fc.commands<Model, Real, false>(
   [
     fc.tuple(name, id).map(([step, of]) => new Take(step, of)),
     fc.tuple(fc.constantFrom(...often), id).map(([step, of]) => new Take(step, of)),
+    fc.tuple(name, name).map((names) => new Both(names)),
     fc.constant(new Kill()),
     fc.tuple(name, id, fc.nat(120)).map(([step, of, after]) => new CutOff(step, of, after)),
   ],
