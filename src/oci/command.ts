@@ -12,6 +12,8 @@ export interface OciCommand<T extends OptionTable = OptionTable> {
   readonly commandAt?: number;
   /** How many words may follow the options: runtimes judge that before all else. */
   readonly words: { readonly min: number; readonly max: number };
+  /** Of failures that are none of its usage: what is put before the reason, and the exit code (default 1). */
+  readonly failure?: { readonly prefix: string; readonly code: number };
   /** Resolves with the exit code. */
   run(values: OptionValues<T>, words: readonly string[], globals: Globals): Promise<number>;
 }

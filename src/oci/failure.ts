@@ -10,7 +10,7 @@ export class OciError extends Error {
 /** The reason of a failure in the words runc has for it: callers look for them. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof ManagementRequestError)) {
-    return error instanceof Error ? error.message : String(error);
+    return error instanceof Error ? systemWords(error.message) : String(error);
   }
   switch (error.code) {
     case 'container-not-found':
@@ -19,11 +19,21 @@ export function reasonOf(error: unknown): string {
       return 'container with given ID already exists';
     case 'container-not-running':
       return 'container not running';
+    case 'container-not-paused':
+      return 'container not paused';
     case 'invalid-container-id':
       return 'invalid container ID format';
     default:
-      return error.data.runtimeMessage ?? error.message;
+      return (error.data.runtimeMessage ?? error.message).replace(BY_RUNTIME, '');
   }
+}
+
+/** What the agent puts before the words of its own runtime: this program stands in that place. */
+const BY_RUNTIME = /^(?:runc \w+ failed(?: with exit status \d+)?: )?(?:exec failed: )?/;
+
+/** "ENOENT: no such file or directory, open 'x'" as "open x: no such file or directory". */
+function systemWords(message: string): string {
+  return message.replace(/^[A-Z0-9]+: ([^,]+), (\w+) '([^']*)'$/, '$2 $3: $1');
 }
 
 /** One line as runc's logger writes it, so that whoever reads the runtime's log finds the reason. */

@@ -18,8 +18,9 @@ import { type Globals, globalOptions, globalsOf } from './globals.ts';
 import { commandHelp, generalHelp } from './help.ts';
 import { standIn } from './stand-in/main.ts';
 
-/** Every failure of a runtime's command line, as runc has it. */
+/** Failures of a runtime's command line, as runc has them. */
 const EXIT_FAILED = 1;
+const EXIT_NO_COMMAND = 3;
 
 const commands: readonly OciCommand[] = [
   createCommand,
@@ -54,8 +55,9 @@ async function main(argv: readonly string[]): Promise<number> {
       return 0;
     }
     const command = commands.find((each) => each.name === name);
-    if (command === undefined) throw new UsageError(`No help topic for '${name}'`);
-    return await runCommand(command, rest, globals);
+    if (command !== undefined) return await runCommand(command, rest, globals);
+    tellFailure(`No help topic for '${name}'`, globals, process.stderr);
+    return EXIT_NO_COMMAND;
   } catch (error) {
     tellFailure(reasonOf(error), globals, process.stderr);
     return EXIT_FAILED;
@@ -78,13 +80,20 @@ async function runCommand(
     return 0;
   }
   const { min, max } = command.words;
-  if (positionals.length < min || positionals.length > max) {
-    const wanted = min === max ? `exactly ${min}` : `at least ${min}`;
-    throw new UsageError(
-      `"${command.name}" requires ${wanted} argument(s): gcs-oci ${command.name} ${command.usage}`,
-    );
+  const { length } = positionals;
+  if (length < min || length > max) {
+    const bound = length < min ? `a minimum of ${min}` : `a maximum of ${max}`;
+    const wanted = min === max ? `exactly ${min}` : bound;
+    throw new UsageError(`gcs-oci: "${command.name}" requires ${wanted} argument(s)`);
   }
-  return await command.run(values, positionals, globals);
+  try {
+    return await command.run(values, positionals, globals);
+  } catch (error) {
+    const { failure } = command;
+    if (failure === undefined || error instanceof UsageError) throw error;
+    tellFailure(`${failure.prefix}: ${reasonOf(error)}`, globals, process.stderr);
+    return failure.code;
+  }
 }
 
 // A terminal or a pipe that is still open for reading must not keep a finished command alive.

@@ -17,6 +17,9 @@ export interface ContainerRecord {
   readonly standIn: { readonly pid: number; readonly startTime: number };
 }
 
+/** sun_path of unix(7) without the final NUL and what a name of a report's socket may need more. */
+const SOCKET_PATH_MAX = 100;
+
 /**
  * Directory of one container below the root: `record.json`, the socket on which its stand-in takes
  * commands, and the sockets on which stand-ins report while they begin.
@@ -27,6 +30,7 @@ export class ContainerDirectory {
 
   constructor(root: string, id: string) {
     // What a runtime takes as an id, and nothing that leads out of the directory.
+    if (id === '') throw new OciError('container id cannot be empty');
     if (!/^[\w+.-]+$/.test(id) || id === '.' || id === '..')
       throw new OciError('invalid container ID format');
     this.id = id;
@@ -35,6 +39,9 @@ export class ContainerDirectory {
 
   /** Throws when a container of this id is remembered. */
   make(): void {
+    if (Buffer.byteLength(this.controlSocket) > SOCKET_PATH_MAX) {
+      throw new OciError(`file name too long: ${this.controlSocket}`);
+    }
     mkdirSync(join(this.path, '..'), { recursive: true, mode: 0o700 });
     try {
       mkdirSync(this.path, { mode: 0o700 });

@@ -1,9 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { parseJson } from '../../json.ts';
 import type { OciSpec } from '../../spec/oci.ts';
 import { defineOciCommand, oneId } from '../command.ts';
 import { OciError } from '../failure.ts';
+import { checkProcess, isObject, readObject } from '../json-file.ts';
 import { ContainerDirectory } from '../records.ts';
 import { launchStandIn } from '../stand-in/launch.ts';
 
@@ -12,6 +12,7 @@ export const createCommand = defineOciCommand({
   summary: 'make a container whose process waits for start',
   usage: '[OPTIONS] ID',
   words: oneId,
+  failure: { prefix: 'gcs-oci create failed', code: 1 },
   options: {
     bundle: {
       kind: 'text',
@@ -42,10 +43,12 @@ export const createCommand = defineOciCommand({
     const terminal = spec.process?.terminal === true;
     const consoleSocket = values['console-socket'];
     if (terminal && consoleSocket === undefined) {
-      throw new OciError('cannot allocate tty if runc will detach without setting console socket');
+      throw new OciError(
+        'cannot allocate tty if gcs-oci will detach without setting console socket',
+      );
     }
     if (!terminal && consoleSocket !== undefined) {
-      throw new OciError('cannot use console socket if runc will not detach or allocate tty');
+      throw new OciError('cannot use console socket if gcs-oci will not detach or allocate tty');
     }
     const directory = new ContainerDirectory(globals.root, id);
     directory.make();
@@ -83,9 +86,12 @@ export const createCommand = defineOciCommand({
 
 function readSpec(bundle: string): OciSpec {
   const path = join(bundle, 'config.json');
-  try {
-    return parseJson(readFileSync(path, 'utf8')) as OciSpec;
-  } catch (error) {
-    throw new OciError(`JSON specification file ${path}: ${String(error)}`);
+  const spec = readObject<OciSpec>(path);
+  const { process } = spec;
+  if (process === undefined || !isObject(process)) {
+    throw new OciError('process property must not be empty');
   }
+  checkProcess(process);
+  if (!isObject(spec.root)) throw new OciError('root must be specified');
+  return spec;
 }

@@ -6,6 +6,7 @@ import { defineOciCommand, oneId } from '../command.ts';
 import { OciError } from '../failure.ts';
 import { ContainerDirectory } from '../records.ts';
 import { runcStats } from './runc-stats.ts';
+import { stateRow } from './state.ts';
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
@@ -26,12 +27,12 @@ export const eventsCommand = defineOciCommand({
     const record = new ContainerDirectory(globals.root, id).require();
     const every = durationMs(values.interval ?? '5s');
     await using client = await reachAgent(record.agent);
+    const { status } = await stateRow(client, record);
+    if (status === 'stopped') throw new OciError(`container with id ${id} is not running`);
     if (values.stats) {
       await printStats(client, id);
       return 0;
     }
-    const { status } = await client.call('container.state', { id });
-    if (status === 'stopped') throw new OciError(`container with id ${id} is not running`);
     const over = new AbortController();
     const ended = client.call('container.wait', { id }).finally(() => over.abort());
     await Promise.all([

@@ -1,12 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { UsageError } from '../../cli/exit-codes.ts';
 import type { OptionValues } from '../../cli/options.ts';
 import type { ManagementClient } from '../../client/management/index.ts';
-import { parseJson } from '../../json.ts';
 import type { OciProcess } from '../../spec/oci.ts';
 import { reachAgent } from '../agent.ts';
 import { defineOciCommand } from '../command.ts';
 import { OciError } from '../failure.ts';
+import { checkProcess, readObject } from '../json-file.ts';
 import { ContainerDirectory } from '../records.ts';
 import { launchStandIn } from '../stand-in/launch.ts';
 import { joinStreams, watchSize } from '../stand-in/streams.ts';
@@ -33,13 +34,16 @@ const options = {
   'preserve-fds': { kind: 'text', value: 'N', help: 'only 0: descriptors do not leave a machine' },
 } as const;
 
+const NO_CONSOLE = 'cannot use console socket if gcs-oci will not detach or allocate tty';
+
 type Values = OptionValues<typeof options>;
 
 export const execCommand = defineOciCommand({
   name: 'exec',
   summary: 'run another process in a container',
   usage: '[OPTIONS] ID COMMAND…',
-  commandAt: 1,
+  commandAt: 0,
+  failure: { prefix: 'exec failed', code: 255 },
   words: { min: 1, max: Number.POSITIVE_INFINITY },
   options,
   async run(values, [id = '', ...args], globals) {
@@ -51,18 +55,20 @@ export const execCommand = defineOciCommand({
     await using client = await reachAgent(record.agent);
     const process = await processOf(client, id, values, args);
     if (!values.detach) {
-      if (values['console-socket'] !== undefined)
-        throw new OciError('cannot use console socket if runc will not detach or allocate tty');
+      if (values['console-socket'] !== undefined) throw new OciError(NO_CONSOLE);
       return await attached(client, id, process);
     }
     const terminal = process.terminal === true;
     if (terminal && values['console-socket'] === undefined)
-      throw new OciError('cannot allocate tty if runc will detach without setting console socket');
+      throw new OciError(
+        'cannot allocate tty if gcs-oci will detach without setting console socket',
+      );
+    if (!terminal && values['console-socket'] !== undefined) throw new OciError(NO_CONSOLE);
     const scratch = scratchIn(directory.path);
     using _scratch = scratch;
     const { pid } = await launchStandIn({
       directory: scratch.path,
-      consoleSocket: terminal ? values['console-socket'] : undefined,
+      consoleSocket: values['console-socket'],
       plan: { kind: 'exec', agent: record.agent, containerId: id, process, terminal },
     });
     if (values['pid-file'] !== undefined) writeFileSync(values['pid-file'], `${pid}`);
@@ -97,7 +103,8 @@ async function processOf(
   args: readonly string[],
 ): Promise<OciProcess> {
   if (values.process !== undefined) {
-    const process = parseJson(readFileSync(values.process, 'utf8')) as OciProcess;
+    const process = readObject<OciProcess>(values.process);
+    checkProcess(process);
     return { ...process, terminal: values.tty || process.terminal === true };
   }
   if (args.length === 0) throw new OciError('process args cannot be empty');
@@ -119,7 +126,7 @@ async function processOf(
 }
 
 function userOf(values: Values): Record<string, unknown> | undefined {
-  const gids = values['additional-gids'].map((text) => idOf('--additional-gids', text));
+  const gids = values['additional-gids'].map(gidOf);
   const more = gids.length === 0 ? {} : { additionalGids: gids };
   if (values.user === undefined) return gids.length === 0 ? undefined : more;
   const [uid = '', gid] = values.user.split(':', 2);
@@ -130,17 +137,23 @@ function userOf(values: Values): Record<string, unknown> | undefined {
   };
 }
 
+/** A number by the option's own nature: what is none is wrong usage. */
+function gidOf(text: string): number {
+  if (!/^\d{1,10}$/.test(text))
+    throw new UsageError(`invalid value ${JSON.stringify(text)} for flag -g`);
+  return Number(text);
+}
+
 function idOf(option: string, text: string): number {
   if (!/^\d{1,10}$/.test(text)) throw new OciError(`${option}: ${JSON.stringify(text)} is no id`);
   return Number(text);
 }
 
-/** To every set but the ambient one, as runc adds them. */
+/** To the sets that runc adds them to: ambient ones must be inheritable. */
 function withCapabilities(own: OciProcess, more: readonly string[]): Record<string, unknown> {
   const sets = (own.capabilities ?? {}) as Record<string, string[] | undefined>;
-  const added = ['bounding', 'effective', 'permitted', 'inheritable'].map((set) => [
-    set,
-    [...new Set([...(sets[set] ?? []), ...more])],
-  ]);
+  const names = ['bounding', 'effective', 'permitted'];
+  if (sets.inheritable !== undefined) names.push('ambient');
+  const added = names.map((set) => [set, [...new Set([...(sets[set] ?? []), ...more])]]);
   return { ...sets, ...Object.fromEntries(added) };
 }

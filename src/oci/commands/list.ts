@@ -1,3 +1,4 @@
+import { userInfo } from 'node:os';
 import { reachAgent } from '../agent.ts';
 import { defineOciCommand } from '../command.ts';
 import { allRecords, type ContainerRecord } from '../records.ts';
@@ -34,14 +35,20 @@ export const listCommand = defineOciCommand({
 
 async function rowsOf(records: readonly ContainerRecord[]): Promise<StateRow[]> {
   const rows: StateRow[] = [];
+  // Whoever made the records is root of this machine, as we are.
+  const owner = userInfo().username;
   for (const agent of new Set(records.map((record) => record.agent))) {
     await using client = await reachAgent(agent);
     for (const record of records) {
-      if (record.agent === agent) rows.push(await stateRow(client, record));
+      if (record.agent === agent) rows.push({ ...(await stateRow(client, record)), owner });
     }
   }
   return rows;
 }
+
+/** Of runc's tables, in characters: of a column with its gap, and of the gap. */
+const COLUMN_MIN = 12;
+const COLUMN_GAP = 3;
 
 const COLUMNS = ['id', 'pid', 'status', 'bundle', 'created', 'owner'] as const;
 
@@ -51,14 +58,14 @@ function table(rows: readonly StateRow[]): string {
     ...rows.map((row) => COLUMNS.map((name) => String(row[name]))),
   ];
   const widths = COLUMNS.map((_, column) =>
-    Math.max(...lines.map((line) => (line[column] ?? '').length)),
+    Math.max(COLUMN_MIN, ...lines.map((line) => (line[column] ?? '').length + COLUMN_GAP)),
   );
   return lines
     .map(
       (line) =>
         `${line
           .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-          .join('   ')
+          .join('')
           .trimEnd()}\n`,
     )
     .join('');

@@ -6,7 +6,7 @@ export const psCommand = defineOciCommand({
   name: 'ps',
   summary: 'list the processes of a container',
   usage: '[OPTIONS] ID',
-  commandAt: 1,
+  commandAt: 0,
   words: { min: 1, max: Number.POSITIVE_INFINITY },
   options: {
     format: {

@@ -3,11 +3,13 @@ import { OciError } from '../failure.ts';
 
 const { signals } = constants;
 
-/** A signal as runc takes it: a number, or a name with or without SIG, in either case. */
+/** A signal as runc takes it: a number (0 only asks whether somebody is there), nothing for SIGTERM, or a name with or without SIG, in either case. */
 export function parseSignal(text: string): number {
+  if (text === '') return signals.SIGTERM;
   if (/^\d+$/.test(text)) {
     const number = Number(text);
-    if (number >= 1 && number <= 64) return number;
+    if (number <= 64) return number;
+    throw new OciError('unable to signal init: invalid argument');
   }
   const name = text.toUpperCase();
   const full = name.startsWith('SIG') ? name : `SIG${name}`;

@@ -73,7 +73,7 @@ export const stateCommand = defineOciCommand({
     const record = new ContainerDirectory(globals.root, id).require();
     await using client = await reachAgent(record.agent);
     const row = await stateRow(client, record);
-    process.stdout.write(`${JSON.stringify(row, undefined, 2)}\n`);
+    process.stdout.write(JSON.stringify(row, undefined, 2));
     return 0;
   },
 });

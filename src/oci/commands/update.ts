@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs';
 import type { OptionValues } from '../../cli/options.ts';
-import { parseJson } from '../../json.ts';
 import { reachAgent } from '../agent.ts';
 import { defineOciCommand, oneId } from '../command.ts';
 import { OciError } from '../failure.ts';
+import { readObject } from '../json-file.ts';
 import { ContainerDirectory } from '../records.ts';
 
 const text = (value: string, help: string) => ({ kind: 'text', value, help }) as const;
@@ -26,6 +25,8 @@ const options = {
   memory: text('BYTES', 'limit'),
   'memory-reservation': text('BYTES', 'soft limit'),
   'memory-swap': text('BYTES', 'memory and swap; -1: no limit'),
+  'kernel-memory': text('BYTES', 'taken for compatibility: kernels have no such limit any more'),
+  'kernel-memory-tcp': text('BYTES', 'taken for compatibility'),
   'pids-limit': text('N', 'processes at a time'),
 } as const;
 
@@ -69,8 +70,7 @@ export const updateCommand = defineOciCommand({
 
 function resourcesOf(values: Values): Resources {
   if (values.resources !== undefined) {
-    const file = values.resources === '-' ? 0 : values.resources;
-    return parseJson(readFileSync(file, 'utf8')) as Resources;
+    return readObject<Resources>(values.resources === '-' ? 0 : values.resources);
   }
   const resources: Resources = {};
   const put = (section: string, name: string, value: unknown): void => {
@@ -78,13 +78,21 @@ function resourcesOf(values: Values): Resources {
   };
   for (const [option, section, name] of NUMBERS) {
     const given = values[option];
-    if (given !== undefined) put(section, name, numberOf(option, given));
+    if (given === undefined) continue;
+    put(section, name, (section === 'memory' ? bytesOf : numberOf)(option, given));
   }
   for (const [option, name] of TEXTS) {
     const given = values[option];
     if (given !== undefined) put('cpu', name, given);
   }
   return resources;
+}
+
+/** Bytes as runc takes them, with a suffix of binary thousands: "64M", "1.5gb", "512KiB". */
+function bytesOf(option: string, given: string): number {
+  const [, number = '', unit = ''] = /^(-1|\d+(?:\.\d+)?) ?([kmgtp]?)i?b?$/i.exec(given) ?? [];
+  if (number === '') throw new OciError(`invalid value for ${option}: invalid size: '${given}'`);
+  return Math.floor(Number(number) * 1024 ** ' kmgtp'.indexOf(unit.toLowerCase() || ' '));
 }
 
 function numberOf(option: string, given: string): number {
