@@ -29,8 +29,18 @@ it.each([
   ['others', { namespaces: [{ type: 'pid' }, { type: 'ipc' }] }, false],
   ['one of its own', { namespaces: [{ type: 'mount' }] }, true],
   ['one to join', { namespaces: [{ type: 'mount', path: '/proc/1/ns/mnt' }] }, true],
-])('says whether a mount namespace is named: %s', (_, linux, names) => {
-  expect(read({ linux }).namesMountNamespace).toBe(names);
+  [
+    'one with a private root',
+    { namespaces: [{ type: 'mount' }], rootfsPropagation: 'rprivate' },
+    false,
+  ],
+  [
+    'one with a shared root',
+    { namespaces: [{ type: 'mount' }], rootfsPropagation: 'shared' },
+    true,
+  ],
+])('says whether its root may be moved: %s', (_, linux, may) => {
+  expect(read({ linux }).canMoveRoot).toBe(may);
 });
 
 it.each([
@@ -48,7 +58,7 @@ it('has defaults for what a spec leaves out', () => {
     cwd: '/',
     terminal: false,
     ownsPidNamespace: false,
-    namesMountNamespace: false,
+    canMoveRoot: false,
     hasPoststartHooks: false,
     memoryLimit: undefined,
   });

@@ -9,8 +9,8 @@ export interface BundleFacts {
   readonly cwd: string;
   readonly terminal: boolean;
   readonly ownsPidNamespace: boolean;
-  /** Its own or another's, not simply that of the runtime. */
-  readonly namesMountNamespace: boolean;
+  /** Its root may be moved to instead of pivoted to. */
+  readonly canMoveRoot: boolean;
   /** Programs to run once init runs. */
   readonly hasPoststartHooks: boolean;
   /** Bytes; undefined when there is no limit. */
@@ -26,6 +26,15 @@ function ownsPidNamespace(spec: OciSpec): boolean {
 function hasPoststartHooks({ hooks }: OciSpec): boolean {
   const { poststart } = (hooks ?? {}) as { poststart?: unknown };
   return Array.isArray(poststart) && poststart.length > 0;
+}
+
+/**
+ * Without a mount namespace the move would be that of the agent's own root: the runtime then
+ * changes its root only. One that is to be private runc refuses to move.
+ */
+function canMoveRoot({ linux }: OciSpec): boolean {
+  const hasNamespace = linux?.namespaces?.some(({ type }) => type === 'mount') ?? false;
+  return hasNamespace && !/^r?private$/.test(`${linux?.rootfsPropagation}`);
 }
 
 function memoryLimit(spec: OciSpec): number | undefined {
@@ -47,7 +56,7 @@ export function readBundle(bundle: string): BundleFacts {
     cwd: spec.process?.cwd ?? '/',
     terminal: spec.process?.terminal ?? false,
     ownsPidNamespace: ownsPidNamespace(spec),
-    namesMountNamespace: spec.linux?.namespaces?.some(({ type }) => type === 'mount') ?? false,
+    canMoveRoot: canMoveRoot(spec),
     hasPoststartHooks: hasPoststartHooks(spec),
     memoryLimit: memoryLimit(spec),
   };

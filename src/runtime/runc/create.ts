@@ -46,8 +46,7 @@ export async function createContainer(
       ...(checkpoint === undefined ? [] : ['--detach', ...criuArgs(checkpoint)]),
       '--bundle',
       bundle,
-      // Without a mount namespace the move would be that of the agent's own root: runc must chroot.
-      ...(options.noPivot === false || !facts.namesMountNamespace ? [] : ['--no-pivot']),
+      ...(options.noPivot === false || !facts.canMoveRoot ? [] : ['--no-pivot']),
     ],
     stdio,
     directory,
