@@ -23,9 +23,9 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** For the last lines of the log to come over their own connection. */
 const LOG_MS = 10_000;
 
-/** Ends whatever containers there are, and the agent with all it remembers: init starts a new one. */
+/** Ends whatever containers there are, and the agent with all that is written down of them: init starts a new one. */
 const CLEAN_SLATE = `for c in $(runc list -q); do runc delete -f "$c"; done
-rm -rf /run/gcsrunc/* /run/gcs/c/*; kill -9 $PPID`;
+rm -rf /run/gcsrunc/* /run/gcs/c/* /run/gcs/b/*; rm -rf /run/gcs/state/[cp]; kill -9 $PPID`;
 
 export interface VmSession extends AsyncDisposable {
   readonly agent: VmAgent;
