@@ -80,6 +80,9 @@ function offerInCommand(
   if (typed.startsWith('-')) {
     return offer({ address, candidates: optionsOf(command, typed) });
   }
+  if (command.commandAt !== undefined && scan.positionals >= command.commandAt) {
+    return offer({ source: 'files', address });
+  }
   if (command.completes === 'vm') return offer({ source: 'vms', address });
   if (command.completes === 'containers') return offer({ source: 'containers', address });
   if (command.completes === 'container' && scan.positionals === 0) {
@@ -123,12 +126,7 @@ function scanned(
       }
     }
   }
-  return {
-    open,
-    positionals,
-    inCommand: commandAt === 0 ? false : positionals > (commandAt ?? 1e9),
-    address,
-  };
+  return { open, positionals, inCommand: false, address };
 }
 
 /** The option that takes the next word as its value. */

@@ -37,7 +37,8 @@ export function statusText(container: ContainerState, now: number): string {
   if (exit !== undefined) {
     const notes = [
       ...(exit.oomKilled ? ['out of memory'] : []),
-      ...(exit.reason === undefined ? [] : [exit.reason]),
+      // A signal is in the code already.
+      ...(exit.reason === undefined || exit.signal !== undefined ? [] : [exit.reason]),
     ];
     const note = notes.length === 0 ? '' : ` (${notes.join('; ')})`;
     return `Exited (${exit.exitCode}) ${ago(exit.finishedAt, now)}${note}`;

@@ -93,6 +93,25 @@ describe('a wrong command line', () => {
     [['exec'], 'the ID of the container is missing'],
     [['wait'], 'the ID of the container is missing'],
     [['ps', 'a', 'b'], 'unexpected argument "b"'],
+    [['ps', '--filter', 'status=gone'], 'status is one of'],
+    [['ps', '--filter', 'size=1'], 'none of status, id, annotation'],
+    [['ps', '--format', 'xml'], '--format is one of table, json'],
+    [['events', '--filter', 'event=boom'], 'event is one of'],
+    [['logs', '--since', 'yesterday', 'web'], '--since is a time like'],
+    [['attach', '--detach-keys', 'ctrl-pq', 'web'], 'neither one character nor ctrl-LETTER'],
+    [['cp', 'a', 'b'], 'one of source and destination'],
+    [['cp', 'web:/a', 'db:/b'], 'one of source and destination'],
+    [['cp', 'web:/../a', 'b'], 'has no ..'],
+    [['stop'], 'the ID of the container is missing'],
+    [['stats', '--stream', '--no-stream'], 'exclude each other'],
+    [['kill', '--all', '-p', '1', 'web'], 'exclude each other'],
+    [['exec', '-di', 'web', 'true'], 'exclude each other'],
+    [['run', '--log', '/x', '--rootfs', 'x', 'sh'], '--log goes with --detach'],
+    [['run', '-d', '--image', 'x'], '--image and --detach exclude'],
+    [['run', '-d', '--log', 'x', '--rootfs', 'x', 'sh'], '--log is an absolute path'],
+    [['run', '-d', '--stop-signal', 'NO', '--rootfs', 'x', 'sh'], 'no signal is called "NO"'],
+    [['system', 'log-level', 'loud'], 'LEVEL is one of'],
+    [['completion', 'csh'], 'bash, zsh and fish are known'],
     [['ping', 'x'], 'unexpected argument "x"'],
     [['kill', '-s', 'NOPE', 'web'], 'no signal is called "NOPE"'],
     [['update', 'web'], 'nothing to change'],
@@ -119,9 +138,19 @@ describe('without an agent', () => {
 
   it('says which directory is missing', async () => {
     const path = join(directory, 'missing/v');
-    const { code, err } = await gcsctl('ps', 'web', '--host', path);
+    const { code, err } = await gcsctl('ping', '--host', path);
     expect(code).toBe(125);
     expect(err).toContain(`${join(directory, 'missing')} does not exist`);
+  });
+
+  it('a command of the management door says how to start one, at once', async () => {
+    const path = join(directory, 'v');
+    const { code, err } = await gcsctl('ps', '--host', path, '--timeout', '60');
+    expect({ code, err }).toEqual({
+      code: 125,
+      err: `gcsctl: no agent on ${path}. Start one with: gcsctl agent --host ${path}\n`,
+    });
+    expect(readdirSync(directory)).toEqual([]);
   });
 });
 

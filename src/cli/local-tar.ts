@@ -7,10 +7,9 @@ import { CliError } from './exit-codes.ts';
 export class LocalTar implements AsyncDisposable {
   readonly stdin: Writable;
   readonly stdout: Readable;
-  /** Why it failed, once it has. */
-  failure: CliError | undefined;
   readonly #child: ChildProcess;
   readonly #ended: Promise<void>;
+  #failure: CliError | undefined;
   #said = '';
 
   constructor(args: readonly string[]) {
@@ -33,7 +32,7 @@ export class LocalTar implements AsyncDisposable {
   /** Rejects with CliError when it failed. */
   async ended(): Promise<void> {
     await this.#ended;
-    if (this.failure !== undefined) throw this.failure;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -42,6 +41,6 @@ export class LocalTar implements AsyncDisposable {
   }
 
   #fail(why: string): void {
-    this.failure ??= new CliError(`tar: ${why.replace(/^tar: /gm, '')}`);
+    this.#failure ??= new CliError(`tar: ${why.replace(/^tar: /gm, '')}`);
   }
 }

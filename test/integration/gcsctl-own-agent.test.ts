@@ -4,9 +4,11 @@ import { once } from 'node:events';
 import {
   chmodSync,
   createReadStream,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -17,6 +19,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { AgentProcess } from '../support/agent-process.ts';
 import { useClientRootfs } from '../support/client-lab.ts';
 import { gcsctl, PipedGcsctl, TerminalGcsctl } from '../support/gcsctl.ts';
+import { descendants } from '../support/proc.ts';
 
 /** Agents that the tests or gcsctl start themselves: they run on this machine, never in the VM. */
 const ISOLATE = fileURLToPath(new URL('../support/isolate.sh', import.meta.url));
@@ -145,4 +148,86 @@ describe('gcsctl with an agent of its own', () => {
     expect(ended.code).toBe(0);
     expect(ended.err).toContain(`gcsctl run --host ${path}`);
   });
+
+  test('an agent that is killed in the middle leaves no container behind', async () => {
+    const script = `echo up; trap "" TERM; while :; do sleep 0.02; done`;
+    const state = '/run/runc';
+    // Looked at from inside, where the runtime keeps what it has: before, and when all is over.
+    const around = join(directory, 'around');
+    writeFileSync(
+      around,
+      `#!/bin/sh\n"$@"; code=$?\nls ${state} | sed 's/^/left: /'\n` +
+        `find /sys/fs/cgroup -type d -path '*/pods/*' | sed 's/^/left: /'\nexit $code\n`,
+    );
+    chmodSync(around, 0o755);
+    const name = `gcsctl-test-${randomBytes(4).toString('hex')}`;
+    const running = new PipedGcsctl(['run', '--rootfs', rootfs(), '--', 'sh', '-c', script], {
+      prefix: [ISOLATE, name, 'child', around],
+      env: { TMPDIR: join(directory, 'tmp') },
+    });
+    await running.printed('up');
+    const { pid } = running.child;
+    if (pid === undefined) throw new Error('gcsctl was not started');
+    const agent = descendants(pid).find((entry) => commandLine(entry.pid).includes('gcs\0-v4\0'));
+    if (agent === undefined) throw new Error('no agent runs');
+    process.kill(agent.pid, 'SIGKILL');
+    const ended = await running.ended;
+    expect(ended).toMatchObject({ code: 125, out: 'up\n' });
+    expect(ended.err).toMatch(/gcsctl: .*(bridge|agent)/);
+    expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
+  });
+
+  test('the agent of "agent" is started again when it is killed, and its containers go on', async () => {
+    const path = join(directory, 'vm/v');
+    const agent = isolated(['agent', '--host', path, '--logfile', join(directory, 'log')]);
+    try {
+      while (!existsSync(path)) await new Promise((r) => setTimeout(r, 10));
+      const on = (command: string, ...argv: string[]) => gcsctl([command, '--host', path, ...argv]);
+      const script = 'trap "echo bye; exit 5" USR1; echo up; while :; do sleep 0.02; done';
+      expect(
+        await on('run', '-d', '--name', 'x', '--rootfs', rootfs(), '--', 'sh', '-c', script),
+      ).toMatchObject({ code: 0, err: '' });
+      const attached = new PipedGcsctl(['logs', '-f', '--host', path, 'x']);
+      await attached.printed('up');
+      const find = () =>
+        descendants(agent.child.pid ?? 0).find((entry) =>
+          commandLine(entry.pid).includes('gcs\0-v4\0'),
+        );
+      const first = find();
+      if (first === undefined) throw new Error('no agent runs');
+      process.kill(first.pid, 'SIGKILL');
+      // One that is cut off says so, and can be asked again.
+      expect(await attached.ended).toMatchObject({ code: 125, out: 'up\n' });
+      expect(await on('ping')).toMatchObject({ code: 0 });
+      expect(find()?.pid).not.toBe(first.pid);
+      expect((await on('ps')).out).toMatch(/x +Up/);
+      expect(await on('kill', '-s', 'USR1', 'x')).toMatchObject({ code: 0, err: '' });
+      expect(await on('wait', 'x')).toEqual({ code: 5, out: '5\n', err: '' });
+      expect((await on('logs', 'x')).out).toBe('up\nbye\n');
+      expect(await on('rm', 'x')).toMatchObject({ code: 0 });
+    } finally {
+      await gcsctl(['shutdown', '--host', path]);
+    }
+    expect((await agent.ended).code).toBe(0);
+  });
+
+  test('a door that is shut is told of, with what to do', async () => {
+    await using shut = new AgentProcess({ args: ['-management', 'off'] });
+    expect(await gcsctl(['ping', '--host', shut.path])).toMatchObject({ code: 0 });
+    const ended = await gcsctl(['ps', '--host', shut.path]);
+    expect(ended).toMatchObject({ code: 125, out: '' });
+    expect(ended.err).toContain('does not serve the management door');
+    expect(ended.err).toContain('-management=off');
+    const stacks = await gcsctl(['dump-stacks', '--bridge', '--host', shut.path]);
+    expect(stacks).toMatchObject({ code: 0, err: '' });
+  });
 });
+
+/** Empty when it has ended meanwhile. */
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+}

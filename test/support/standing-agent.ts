@@ -1,21 +1,18 @@
 /** The agent that commands of gcsctl reach: one of the test's own, or that of the VM. */
 import { execFileSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { AgentProcess } from './agent-process.ts';
 import { assertNothingLeft, type Census, type Counts, takeCensus } from './census.ts';
 import { gcsctl } from './gcsctl.ts';
 import { assertNothingLeftInGuest, takeGuestCensus } from './guest-census.ts';
 import { testVm } from './suite.ts';
-import { inGuest, vmDirectoryOf } from './vm-agent.ts';
+import { inGuest } from './vm-agent.ts';
 
 export interface StandingAgent extends AsyncDisposable {
   /** Options by which a command finds it. */
   readonly address: readonly string[];
   /** Runs a shell script where the agent runs. */
   sh(script: string): Promise<string>;
-  /** What commands remember of containers goes. */
-  forget(): void;
   /** Throws when the agent holds more than when it was opened. */
   assertNothingLeft(): Promise<void>;
 }
@@ -46,10 +43,6 @@ class Standing implements StandingAgent {
     return execFileSync('sh', ['-c', script], { encoding: 'utf8' });
   }
 
-  forget(): void {
-    rmSync(`${this.#agent.path}.containers`, { recursive: true });
-  }
-
   async assertNothingLeft(): Promise<void> {
     if (this.#before !== undefined) await assertNothingLeft(this.#before);
   }
@@ -78,10 +71,6 @@ class StandingInVm implements StandingAgent {
 
   sh(script: string): Promise<string> {
     return inGuest(this.#vm, script);
-  }
-
-  forget(): void {
-    rmSync(`${vmDirectoryOf(this.#vm).vsock}.containers`, { recursive: true });
   }
 
   assertNothingLeft(): Promise<void> {

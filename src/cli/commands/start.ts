@@ -4,7 +4,7 @@ import { findContainer } from '../door/names.ts';
 import { openDoor } from '../door/open.ts';
 import { doorOptions } from '../door/options.ts';
 import { attached } from '../door/process.ts';
-import { EXIT_OK, UsageError } from '../exit-codes.ts';
+import { CliError, EXIT_OK, UsageError } from '../exit-codes.ts';
 import { jsonOption, printJson } from '../output.ts';
 import { onlyPositional } from '../values.ts';
 
@@ -37,16 +37,28 @@ export const startCommand = defineCommand({
     await using door = await openDoor(values, io);
     const { client, signal, signals } = door;
     const id = await findContainer(door, word);
+    const { status, terminal } = await client.call('container.state', { id }, { signal });
+    requireCreated(id, status);
     if (detach) {
       const { pid } = await client.call('container.start', { id }, { signal });
       if (values.json) printJson(io, { id, pid });
       else io.stdout.write(`${pid}\n`);
       return EXIT_OK;
     }
-    const { terminal } = await client.call('container.state', { id }, { signal });
     const wanted = { stdin: interactive, stdout: true, stderr: !terminal };
     const init = await client.start(id, wanted, { signal });
     const kill = () => client.call('container.signal', { id, signal: 9, all: true });
     return await attach(attached(init), { io, signals, terminal, kill });
   },
 });
+
+/** Else the answer would be in the words of the runtime, and name no remedy. */
+function requireCreated(id: string, status: string): void {
+  if (status === 'created') return;
+  if (status === 'running' || status === 'paused') {
+    throw new CliError(`${id} runs already: "gcsctl attach ${id}" joins it`);
+  }
+  throw new CliError(
+    `${id} is ${status}, and a container runs once: "gcsctl create" makes another`,
+  );
+}

@@ -1,5 +1,4 @@
-import { createWriteStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -8,7 +7,7 @@ import type { ParamsInput, Result } from '../../management/contract.ts';
 import { defineCommand } from '../command.ts';
 import { type Door, openDoor } from '../door/open.ts';
 import { doorOptions } from '../door/options.ts';
-import { CliError, EXIT_OK, UsageError } from '../exit-codes.ts';
+import { EXIT_OK, UsageError } from '../exit-codes.ts';
 import { ago, binaryBytes, spanInWords } from '../format.ts';
 import type { Io } from '../io.ts';
 import { jsonOption, printJson, printTable } from '../output.ts';
@@ -52,7 +51,7 @@ export function infoRows(
     ['processors', String(machine.cpus)],
     ['memory', `${binaryBytes(machine.memoryBytes)}, ${free} available`],
     ['up', spanInWords(machine.uptimeSeconds * 1000)],
-    ['power', machine.ownMachine ? 'the agent’s own machine' : 'a machine that is not the agent’s'],
+    ['shutdown', machine.ownMachine ? 'powers the machine off' : 'ends the agent alone'],
     ['containers', `${total}: ${running} running, ${paused} paused, ${stopped} stopped`],
     ['clients', String(clients)],
     ...runtimes.map((each): [string, string] => [
@@ -200,29 +199,39 @@ export const systemProfileCommand = defineCommand({
 
 /** A file that did not become whole is removed. */
 async function save<M extends Extract<StreamedMethod, `system.${string}`>>(
-  { client, signal }: Door,
+  door: Door,
   method: M,
   params: Omit<ParamsInput<M>, 'stream'>,
   file: string,
   io: Io,
 ): Promise<void> {
+  if (file === '-') {
+    await take(door, method, params, io.stdout, { end: false });
+    return;
+  }
   const path = resolve(io.cwd, file);
-  const output: Writable = file === '-' ? io.stdout : createWriteStream(path, { mode: 0o600 });
+  const handle = await open(path, 'w', 0o600);
   try {
-    const { stream, done } = await client.stream(method, params, { signal });
-    const [answered, copied] = await Promise.allSettled([
-      done,
-      pipeline(stream, output, { signal, end: file !== '-' }),
-    ]);
-    signal.throwIfAborted();
-    if (answered.status === 'rejected') throw answered.reason;
-    if (copied.status === 'rejected') throw copied.reason;
+    await take(door, method, params, handle.createWriteStream(), { end: true });
   } catch (error) {
-    output.destroy();
-    if (file !== '-') await rm(path, { force: true });
-    if (error instanceof Error && 'syscall' in error) {
-      throw new CliError(`cannot write ${file}: ${error.message}`, { cause: error });
-    }
+    await rm(path, { force: true });
     throw error;
   }
+}
+
+async function take<M extends Extract<StreamedMethod, `system.${string}`>>(
+  { client, signal }: Door,
+  method: M,
+  params: Omit<ParamsInput<M>, 'stream'>,
+  output: Writable,
+  { end }: { end: boolean },
+): Promise<void> {
+  // Until the pipeline listens; what it says then is the pipeline's.
+  output.on('error', () => {});
+  const { stream, done } = await client.stream(method, params, { signal });
+  const copied = pipeline(stream, output, { signal, end });
+  const [answered, moved] = await Promise.allSettled([done, copied]);
+  signal.throwIfAborted();
+  if (answered.status === 'rejected') throw answered.reason;
+  if (moved.status === 'rejected') throw moved.reason;
 }

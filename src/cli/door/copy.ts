@@ -29,7 +29,7 @@ export async function copyOutArchive(door: Door, place: ContainerPlace, io: Io):
     { signal: door.signal },
   );
   const copied = pipeline(stream, io.stdout, { signal: door.signal, end: false });
-  await both(door, done, copied);
+  await both(door, { id: place.id, path }, done, copied, 'agent');
 }
 
 /** An archive from stdin into the directory. */
@@ -40,7 +40,8 @@ export async function copyInArchive(door: Door, place: ContainerPlace, io: Io): 
     { id: place.id, path },
     { signal: door.signal },
   );
-  await both(door, done, pipeline(io.stdin, stream, { signal: door.signal }));
+  const given = pipeline(io.stdin, stream, { signal: door.signal });
+  await both(door, { id: place.id, path }, done, given, 'agent');
 }
 
 /** `destination`: absolute, here; "/" at its end: an existing directory. */
@@ -125,8 +126,14 @@ async function unpackTo(
     signal: door.signal,
   });
   await using tar = new LocalTar(['-x', '-p', '-C', directory, ...options]);
-  const taken = pipeline(stream, tar.stdin, { signal: door.signal }).then(() => tar.ended());
-  await both(door, done, taken, tar);
+  const taken = pipeline(stream, tar.stdin, { signal: door.signal }).then(
+    () => tar.ended(),
+    async (error: unknown) => {
+      await tar.ended(); // It knows better why it took no more.
+      throw error;
+    },
+  );
+  await both(door, place, done, taken, 'agent');
 }
 
 async function packInto(
@@ -141,7 +148,7 @@ async function packInto(
   await using tar = new LocalTar(['-c', '-C', directory, ...options]);
   // An archive that tar did not finish has no end, and so is refused at the other side.
   const given = pipeline(tar.stdout, stream, { signal: door.signal }).then(() => tar.ended());
-  await both(door, done, given, tar);
+  await both(door, place, done, given, 'here');
 }
 
 type Kind = 'directory' | 'other' | 'missing';
@@ -186,20 +193,32 @@ function unlessBroken(error: unknown): void {
   if (!(error instanceof ManagementRequestError && error.code === 'stream-broken')) throw error;
 }
 
-/** What the agent says comes first: it knows why a stream ended early. */
+/**
+ * Both ends of a copy have ended: one failed because the other did. `first`: who is asked first, for
+ * it is nearer to where the archive comes from.
+ */
 async function both(
-  door: Door,
+  { signal }: Door,
+  { id, path }: ContainerPlace,
   done: Promise<unknown>,
-  copied: Promise<unknown>,
-  tar?: LocalTar,
+  here: Promise<unknown>,
+  first: 'agent' | 'here',
 ): Promise<void> {
-  const [answered, moved] = await Promise.allSettled([done, copied]);
-  door.signal.throwIfAborted();
-  // A tar that failed has ended the stream, which the agent tells of in its own words.
-  const failure = tar?.failure;
-  if (failure !== undefined) throw failure;
-  if (answered.status === 'rejected') throw answered.reason;
-  if (moved.status === 'rejected') throw moved.reason;
+  const [answered, moved] = await Promise.allSettled([done, here]);
+  signal.throwIfAborted();
+  const theirs = answered.status === 'rejected' ? refusal(answered.reason, id, path) : undefined;
+  const ours = moved.status === 'rejected' ? moved.reason : undefined;
+  const broken = theirs instanceof ManagementRequestError && theirs.code === 'stream-broken';
+  const agentFirst = first === 'agent' && !broken;
+  const error = agentFirst ? (theirs ?? ours) : ours instanceof CliError ? ours : (theirs ?? ours);
+  if (error !== undefined) throw error;
+}
+
+function refusal(error: unknown, id: string, path: string): unknown {
+  if (!(error instanceof ManagementRequestError && error.code === 'path-not-found')) return error;
+  return new CliError(`${id}:${path}: no such file or directory in the container`, {
+    cause: error,
+  });
 }
 
 function withoutDot(path: string): string {
