@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { BridgeServer } from '../bridge/server.ts';
-import type { MachineMemory } from '../cgroup/machine-memory.ts';
+import { MachineMemory } from '../cgroup/machine-memory.ts';
 import type { RootLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
 import { InitDescriptorStore, noStore } from '../os/descriptor-store.ts';
@@ -189,8 +189,6 @@ async function manageMemory(
   { takePlugged, log }: { takePlugged: boolean; log: Logger },
 ): Promise<MachineMemory | undefined> {
   try {
-    // Loaded when needed: no other start pays for it.
-    const { MachineMemory } = await import('../cgroup/machine-memory.ts');
     return await MachineMemory.start({
       reserveBytes: flags['root-mem-reserve-bytes'],
       agentBytes: flags['gcs-mem-limit-bytes'],
