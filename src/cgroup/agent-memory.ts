@@ -7,7 +7,7 @@ import { LegacyMemoryEvent, MemoryPressure } from './memory-events.ts';
 type Report = (usage: number, threshold: number) => void;
 
 /**
- * Puts the agent into the cgroup /gcs and says in the log when it uses more than it should: on
+ * Puts the agent into a cgroup of its own and says in the log when it uses more than it should: on
  * cgroup v1 when the mark is crossed, on v2 when memory runs short while the agent is above it.
  *
  * v2 tells of a mark that was crossed only by memory.high, and there it takes the agent's pages away
@@ -19,9 +19,11 @@ export async function watchAgent(options: {
   /** In bytes. */
   readonly agentBytes: number;
   readonly log: Logger;
+  /** Default /gcs. */
+  readonly cgroup?: string;
 }): Promise<Disposable> {
-  const { agentBytes, log } = options;
-  const gcs = await makeCgroup('/gcs', { memory: { limit: -1 } }, { inner: false, log });
+  const { agentBytes, log, cgroup = '/gcs' } = options;
+  const gcs = await makeCgroup(cgroup, { memory: { limit: -1 } }, { inner: false, log });
   const legacy = gcs.controllers.get('memory');
   const directory = legacy ?? gcs.unified;
   if (directory === undefined) throw new AgentError('not-supported', 'this machine has no cgroups');
