@@ -146,10 +146,9 @@ describe('without an agent', () => {
   it('a command of the management door says how to start one, at once', async () => {
     const path = join(directory, 'v');
     const { code, err } = await gcsctl('ps', '--host', path, '--timeout', '60');
-    expect({ code, err }).toEqual({
-      code: 125,
-      err: `gcsctl: no agent on ${path}. Start one with: gcsctl agent --host ${path}\n`,
-    });
+    expect(code).toBe(125);
+    expect(err).toMatch(/^gcsctl: no agent on .*, or one whose management door is shut/);
+    expect(err).toContain(`gcsctl agent --host ${path}`);
     expect(readdirSync(directory)).toEqual([]);
   });
 });

@@ -77,8 +77,9 @@ export class PrivateAgent implements AsyncDisposable {
     try {
       const agent = this.#agent;
       if (agent === undefined) return;
+      // One that was killed just now may still look as if it ran.
       if (agent.running) await agent.end();
-      else if (agent.died) await this.#cleanUpAfter();
+      if (agent.died) await this.#cleanUpAfter();
     } finally {
       await rm(this.#directory, { recursive: true, force: true });
     }

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, rmSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { dirname } from 'node:path';
 import { defineCommand } from '../command.ts';
-import { CliError, exitCodeOfSignal } from '../exit-codes.ts';
+import { CliError, EXIT_OK, exitCodeOfSignal } from '../exit-codes.ts';
 import { DEFAULT_HOST_PATH, hostOptions, hostPath } from '../host-path.ts';
 import { agentProgram } from '../installation.ts';
 import { SignalWatch } from '../signals.ts';
@@ -52,7 +52,10 @@ export const agentCommand = defineCommand({
         `  gcsctl run --host ${path} --rootfs DIR -- /bin/sh -c 'echo hello'\n` +
         `  gcsctl ps -a${host}\n`,
     );
-    return foreground(program, [...args, ...positionals]);
+    const code = await foreground(program, [...args, ...positionals]);
+    // One that ended in good order has ended its containers; what another left is for the next.
+    if (code === EXIT_OK) rmSync(`${path}.run`, { recursive: true, force: true });
+    return code;
   },
 });
 

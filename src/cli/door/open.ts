@@ -81,19 +81,17 @@ function explained(error: unknown, { path, vm }: Target, timeout: number): unkno
   if (!(error instanceof ManagementConnectionError)) return error;
   const text = (message: string) => new CliError(message, { cause: error });
   const where = vm === undefined ? `on ${path}` : `of VM ${vm.state.name}`;
-  const start =
-    vm === undefined
-      ? `Start one with: gcsctl agent --host ${path}`
-      : `See "gcsctl vm logs ${vm.state.name}".`;
   if (error.code !== 'no-agent') return text(`the agent ${where}: ${error.message}`);
-  // Its cause is the transport's error, whose cause is the system call's.
-  const transport = error.cause;
-  if (transport === undefined)
-    return text(`no answer of an agent ${where} within ${timeout} s. ${start}`);
-  const errno = errnoNameOf((transport as Error).cause);
-  if (errno === 'ENOENT' || errno === 'ECONNREFUSED') return text(`no agent ${where}. ${start}`);
+  const see =
+    vm === undefined
+      ? `start one with "gcsctl agent --host ${path}"`
+      : `see "gcsctl vm logs ${vm.state.name}"`;
+  if (error.cause === undefined) {
+    return text(`no agent ${where} has answered within ${timeout} s: ${see}`);
+  }
+  // An agent whose door is shut need not listen anywhere: the two cannot be told apart from here.
   return text(
-    `the agent ${where} does not serve the management door: it was started with -management=off or ` +
-      `the stance deny, or is just starting. "gcsctl ping" tells whether it answers at all.`,
+    `no agent ${where}, or one whose management door is shut (-management=off): ${see}; ` +
+      '"gcsctl ping" tells whether there is one',
   );
 }

@@ -1,0 +1,2 @@
+/** gcsctl --vm through the management door, across the device. */
+import '../integration/gcsctl-door.test.ts';
