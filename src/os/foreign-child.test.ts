@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { descriptors } from '../../test/support/proc.ts';
 import { ExitRecords } from './exit-records.ts';
 import type { ProcessEnd } from './process.ts';
 import { processState } from './process.ts';
@@ -211,4 +212,15 @@ test('the owner is told before anybody else, once, and still when it is not know
   expect(told[1]?.status).toEqual({ kind: 'exited', code: 7 });
   await tell(`collect ${first.pid}`);
   await tell(`collect ${second.pid}`);
+});
+
+test('nothing is watched any more once its end is known, collected or not', async () => {
+  const pidfds = () => [...descriptors(process.pid).values()].filter((to) => /pidfd/.test(to));
+  const before = pidfds();
+  const foreign = await start('exit 5');
+  const child = adopt(foreign);
+  await tell(`record ${foreign.pid}`);
+  expect(await child.exited).toEqual({ kind: 'exited', code: 5 });
+  await expect.poll(pidfds).toEqual(before);
+  await tell(`collect ${foreign.pid}`);
 });

@@ -47,8 +47,10 @@ export async function endElsewhere(process: ForeignProcess): Promise<ProcessEnd>
     if (record !== undefined) return { ...record, reason: undefined };
   } catch (error) {
     note(error);
+  } finally {
+    // Where the kernel does not announce the collecting it would be waited for without end.
+    over.abort();
   }
-  over.abort();
   const wait = native().pidfdExitStatus(pidfd.raw);
   const endedAtNs = now();
   if (wait >= 0) return { status: statusOfWait(wait), endedAtNs, reason: undefined };
