@@ -105,7 +105,7 @@ export class Side {
     const path = join(this.directory, `b${this.#count}`);
     const spec = makeSpec({
       rootPath: this.lab.rootfs,
-      cgroupsPath: `/twins/${this.program}${this.#count}`,
+      cgroupsPath: `/twins-${this.program}${this.#count}`,
       ...options,
     });
     for (const [name, value] of Object.entries(change)) put(spec, name.split('.'), value);
@@ -166,7 +166,7 @@ export class Side {
       text
         .replaceAll(this.directory, '<directory>')
         .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, '<time>')
-        .replaceAll(new RegExp(`/?twins/${this.program}\\d*`, 'g'), '<cgroup>')
+        .replaceAll(new RegExp(`/?twins-${this.program}\\d*`, 'g'), '<cgroup>')
         .replaceAll(new RegExp(`\\b${this.program}\\b`, 'g'), '<program>')
         .replaceAll(/"pid": ?[1-9]\d*/g, '"pid": <pid>')
         .replace(/^\[\d+(,\d+)*\](?=\n?$)/, (pids) => pids.replaceAll(/\d+/g, '<pid>'))

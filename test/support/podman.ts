@@ -1,14 +1,15 @@
 /** podman in the small machine of an isolated agent, with bin/gcs-oci as its runtime. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { WindowSize } from '../../src/os/pty.ts';
-import { AgentProcess } from './agent-process.ts';
+import { type AgentOptions, AgentProcess } from './agent-process.ts';
 import { type Ended, TerminalGcsctl } from './gcsctl.ts';
+import { descendants } from './proc.ts';
 import { RawHost } from './raw-client.ts';
 import { negotiate } from './raw-flows.ts';
 import { makeRootfs } from './rootfs.ts';
@@ -24,6 +25,14 @@ export const RUN = [
   '--ulimit=nproc=1024:1024',
 ];
 
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return ''; // It has ended meanwhile.
+  }
+}
+
 export class PodmanLab implements AsyncDisposable {
   readonly agent: AgentProcess;
   readonly #host: RawHost;
@@ -35,8 +44,8 @@ export class PodmanLab implements AsyncDisposable {
   }
 
   /** Starts the agent, and gives podman an image of a busybox. */
-  static async start(): Promise<PodmanLab> {
-    const agent = new AgentProcess();
+  static async start(options: AgentOptions = {}): Promise<PodmanLab> {
+    const agent = new AgentProcess(options);
     const host = new RawHost(agent.path);
     await host.listenBridge();
     await negotiate(await agent.orExit(host.acceptBridge()));
@@ -50,6 +59,17 @@ export class PodmanLab implements AsyncDisposable {
     const imported = await lab.podman(['import', archive, IMAGE]);
     if (imported.code !== 0) throw new Error(`podman import: ${imported.err}`);
     return lab;
+  }
+
+  /** Kills the agent of a supervisor, and resolves when the next one has negotiated. */
+  async replaceAgent(): Promise<void> {
+    const supervisor = this.agent.pid;
+    const agent = descendants(supervisor).find(({ pid, parent }) => {
+      return parent === supervisor && /\/start\.cjs\0gcs\0/.test(commandLine(pid));
+    });
+    if (agent === undefined) throw new Error('no agent runs');
+    process.kill(agent.pid, 'SIGKILL');
+    await negotiate(await this.agent.orExit(this.#host.acceptBridge()));
   }
 
   /** Runs podman to its end. */

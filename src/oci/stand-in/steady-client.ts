@@ -6,7 +6,11 @@ import {
   ManagementRequestError,
 } from '../../client/management/index.ts';
 
-/** Milliseconds between attempts to reach an agent that is being started anew. */
+/**
+ * Milliseconds between attempts to reach an agent that is being started anew. The file of its socket
+ * tells nothing of when it can be reached: bind(2) makes it before listen(2), the door opens after
+ * that, and a VM's belongs to the device, which outlives the agent.
+ */
 const AGAIN_MS = 100;
 /** An agent that has not come back by then does not come back. */
 const ATTEMPTS = 600;
