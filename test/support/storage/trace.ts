@@ -1,4 +1,4 @@
-/** What an Add may leave: mounts, directories, descriptors. */
+/** What an Add may leave: mounts, directories, descriptors, mapped devices. */
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { place } from './private-mounts.ts';
@@ -26,10 +26,15 @@ function descriptors(): string[] {
 }
 
 /** All of it, to be compared with deepEqual. */
-export function trace(): { mounts: string[]; files: string[]; descriptors: string[] } {
+export function trace(): Record<'mounts' | 'files' | 'descriptors' | 'mapped', string[]> {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     // Without the numbers, which the kernel hands out anew.
     .map((line) => line.split(' ').slice(3).join(' '));
-  return { mounts: mounts.sort(), files: tree(place()).sort(), descriptors: descriptors().sort() };
+  return {
+    mounts: mounts.sort(),
+    files: tree(place()).sort(),
+    descriptors: descriptors().sort(),
+    mapped: readdirSync('/sys/block').filter((name) => name.startsWith('dm-')),
+  };
 }
