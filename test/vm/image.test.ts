@@ -64,8 +64,9 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 /** What a run has taken is given back: by the guest, by QEMU and on the host's disk. */
 afterEach(async () => {
+  // Persistent memory that other tests have plugged in stays for the life of the VM.
   const devices = await shell(
-    `ls /sys/block | grep -v -e ^vda -e ^loop; ls /sys/bus/scsi/devices | grep :
+    `ls /sys/block | grep -v -e ^vda -e ^loop -e ^pmem; ls /sys/bus/scsi/devices | grep :
      ls /run/mounts /run/gcsctl 2>/dev/null; grep -e overlay -e ^/dev/dm /proc/mounts; true`,
   );
   expect(devices).toBe('');
