@@ -73,6 +73,16 @@ describe('help', () => {
     for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(110);
   });
 
+  it.each([['vm'], ['system']])('of the group "%s" lists its commands', async (group) => {
+    const { code, out } = await gcsctl(group, '--help');
+    expect(code).toBe(0);
+    for (const { name } of commands.filter((each) => each.name.startsWith(`${group} `))) {
+      expect(out).toContain(`  ${name} `);
+    }
+    expect(await gcsctl('help', group)).toEqual({ code, out, err: '' });
+    expect(await gcsctl(group)).toEqual({ code: 2, out: '', err: out });
+  });
+
   it('has no short letter twice in a command', () => {
     for (const command of commands) {
       const letters = Object.values(command.options).flatMap((spec) => spec.short ?? []);

@@ -2,7 +2,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { commands, internalCommands } from './commands.ts';
 import { EXIT_OK, EXIT_USAGE } from './exit-codes.ts';
 import { tellFailure } from './failures.ts';
-import { commandHelp, generalHelp } from './help.ts';
+import { commandHelp, generalHelp, groupHelp } from './help.ts';
 import { type Io, processIo } from './io.ts';
 import { nearest } from './nearest.ts';
 import { parseOptions } from './options.ts';
@@ -31,7 +31,10 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
   }
   if (name === VSOCK.name) return vsock(rest);
   const command = findCommand(name);
-  if (command === undefined) return unknownCommand(name, io);
+  if (command === undefined) {
+    const asked = rest.includes('--help') || rest.includes('-h');
+    return GROUPS.includes(name) ? groupOf(name, asked, io) : unknownCommand(name, io);
+  }
   try {
     const { values, positionals, help } = parseOptions(
       command.options,
@@ -80,9 +83,20 @@ function help(topic: string | undefined, asked: boolean, io: Io): number {
     return asked ? EXIT_OK : EXIT_USAGE;
   }
   const command = findCommand(topic);
-  if (command === undefined) return unknownCommand(topic, io);
+  if (command === undefined) {
+    return GROUPS.includes(topic) ? groupOf(topic, true, io) : unknownCommand(topic, io);
+  }
   io.stdout.write(commandHelp(command));
   return EXIT_OK;
+}
+
+function groupOf(group: string, asked: boolean, io: Io): number {
+  const text = groupHelp(
+    group,
+    commands.filter(({ name }) => name.startsWith(`${group} `)),
+  );
+  (asked ? io.stdout : io.stderr).write(text);
+  return asked ? EXIT_OK : EXIT_USAGE;
 }
 
 function unknownCommand(name: string, io: Io): number {

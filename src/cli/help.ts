@@ -32,6 +32,21 @@ export function generalHelp(commands: readonly { name: string; summary: string }
   ]);
 }
 
+/** The text of "gcsctl GROUP --help", for a first word that needs a second one. */
+export function groupHelp(
+  group: string,
+  commands: readonly { name: string; summary: string }[],
+): string {
+  return lines([
+    `Usage: gcsctl ${group} COMMAND [OPTIONS] [ARGUMENTS]`,
+    '',
+    'Commands:',
+    ...columns(commands.map((command) => [command.name, command.summary])),
+    '',
+    `"gcsctl ${group} COMMAND --help" explains one command.`,
+  ]);
+}
+
 /** The text of "gcsctl COMMAND --help". */
 export function commandHelp(command: Command): string {
   const usage = command.usage.map((text) => `gcsctl ${command.name} ${text}`.trimEnd());
