@@ -139,6 +139,19 @@ test.each([
   expect(said[0]).toContain('c/c1/state.json');
 });
 
+test('what a kill has left half written is removed; a container may have such a name', () => {
+  const journal = new Journal(path, log);
+  journal.createContainer({ ...facts, id: 'web.new' });
+  journal.createProcess('pipes', 3);
+  const half = join(path, 'p/4.json.new');
+  writeFileSync(half, '{"ver');
+  const { containers, processes } = readState(path, log);
+  expect(containers.map(({ id }) => id)).toEqual(['web.new']);
+  expect(processes.map(({ number }) => number)).toEqual([3]);
+  expect(existsSync(half)).toBe(false);
+  expect(said).toEqual([]);
+});
+
 test('a directory of a living agent is left alone; one of a dead agent, or of another with its pid, is taken', () => {
   mkdirSync(path);
   const own = (pid: number, startTime: number): void =>

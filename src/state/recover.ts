@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseJson } from '../json.ts';
 import type { Logger } from '../log/logger.ts';
@@ -75,7 +75,7 @@ export function readState(path: string, log: Logger): FoundState {
 
 function readAll(reader: Reader, directory: string): object[] {
   return reader
-    .names(directory)
+    .records(directory)
     .map((name) => reader.read<object>(`${directory}/${name}`))
     .filter((record) => typeof record === 'object');
 }
@@ -98,7 +98,7 @@ function readContainer(reader: Reader, id: string): FoundContainer {
 
 function readProcesses(reader: Reader, directory: string): FoundProcess[] {
   const found: FoundProcess[] = [];
-  for (const name of reader.names(directory)) {
+  for (const name of reader.records(directory)) {
     const number = Number(/^(\d+)\.json$/.exec(name)?.[1] ?? Number.NaN);
     if (Number.isNaN(number)) continue;
     const progress = reader.read<ProcessProgress>(`${directory}/${name}`);
@@ -116,14 +116,22 @@ class Reader {
     this.#log = log;
   }
 
-  /** Without what a kill has left half written. */
   names(directory: string): string[] {
     try {
-      return readdirSync(join(this.path, directory)).filter((name) => !name.endsWith('.new'));
+      return readdirSync(join(this.path, directory));
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return [];
       throw error;
     }
+  }
+
+  /** Names of records; what a kill has left half written is removed. */
+  records(directory: string): string[] {
+    const [halves, whole] = [true, false].map((half) =>
+      this.names(directory).filter((name) => name.endsWith('.new') === half),
+    );
+    for (const name of halves ?? []) rmSync(join(this.path, directory, name), { force: true });
+    return whole ?? [];
   }
 
   /** Undefined for a file that cannot be read, which the log names. */
