@@ -90,6 +90,11 @@ const broken: [why: string, bytes: Buffer, message: RegExp][] = [
     paxed('SCHILY.xattr.user.x', Buffer.alloc(70_000)),
     /beyond every bound/,
   ],
+  [
+    'attributes that are too many bytes together',
+    Buffer.concat([member('p', 'x', pax(attributes(3, 0xffff))), encode({ path: 'x' })]),
+    /beyond every bound/,
+  ],
   ['a number that is none', field(124, 'notoctal'), /no octal number/],
   ['a size below zero', field(124, Buffer.alloc(12, 0xff)), /below zero/],
   [
@@ -106,6 +111,18 @@ test.each(broken)('refused: %s', async (_, bytes, message) => {
 function paxed(keyword: string, value: Buffer): Buffer {
   return Buffer.concat([member('p', 'x', pax([[keyword, value]])), encode({ path: 'x' })]);
 }
+
+/** So many, each of a name of one character. */
+function attributes(count: number, bytes: number): [string, Buffer][] {
+  return Array.from({ length: count }, (_, n) => [`SCHILY.xattr.${n}`, Buffer.alloc(bytes)]);
+}
+
+test('attributes up to the bound are read', async () => {
+  const most = imageLimits.xattrBytes / 3 - 1;
+  const records = pax(attributes(3, Math.floor(most)));
+  const [entry] = await read(Buffer.concat([member('p', 'x', records), encode({ path: 'x' })]));
+  expect(entry?.xattrs.size).toBe(3);
+});
 
 function field(at: number, value: string | Buffer): Buffer {
   const header = Buffer.from(encode({ path: 'x' }));

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ManagementRequestError } from '../client/management/index.ts';
 import { AgentError } from '../errors.ts';
 import { RuntimeError } from '../runtime/runtime.ts';
@@ -310,6 +310,76 @@ describe('a hostile client', () => {
     stream.resume();
     await until(() => asked === sent);
     stream.destroy();
+  });
+
+  test('that does not read what it asked for meanwhile is dropped beyond the bound', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { pendingRequests, abandonedBytes } = managementLimits;
+    // So that all of them together are beyond it, and half of them are not.
+    const long = 'x'.repeat(Math.ceil((1.2 * abandonedBytes) / pendingRequests));
+    let asked = 0;
+    await using lab = await DoorLab.open({
+      list: async () => [],
+      state: async () => {
+        asked += 1;
+        await gate.promise;
+        return { ...stateOf('a'), annotations: { text: long } };
+      },
+    });
+    await using other = await lab.connect();
+    const stream = await lab.raw();
+    stream.write(HELLO);
+    await answers(stream, 1);
+    stream.pause();
+    for (let id = 1; id <= pendingRequests; id += 1) {
+      stream.write(request(id, 'container.state', { id: 'a' }));
+    }
+    await until(() => asked === pendingRequests);
+    gate.resolve();
+    await until(() => lab.server.clients === 1);
+    await other.call('container.list', {});
+    stream.destroy();
+  });
+
+  describe('that has ended before it has read its answers', () => {
+    const COUNT = 8;
+    const HALF = managementLimits.unreadBytes / 2;
+    afterEach(() => void vi.useRealTimers());
+
+    const long = { ...stateOf('a'), annotations: { text: 'x'.repeat(HALF / COUNT) } };
+    const open = (): Promise<DoorLab> =>
+      DoorLab.open({ list: async () => [], state: async () => long });
+
+    /** More than the kernel holds, and less than makes the agent stop to read. */
+    async function endedUnread(lab: DoorLab): Promise<Duplex> {
+      await using other = await lab.connect();
+      const stream = await lab.raw();
+      stream.write(HELLO);
+      await answers(stream, 1);
+      stream.pause();
+      for (let id = 1; id <= COUNT; id += 1) {
+        stream.write(request(id, 'container.state', { id: 'a' }));
+        await other.call('container.list', {});
+      }
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+      stream.end();
+      await until(() => lab.server.clients === 1);
+      return stream;
+    }
+
+    test('has a while to do so', async () => {
+      await using lab = await open();
+      const stream = await endedUnread(lab);
+      vi.advanceTimersByTime(managementLimits.lingerMs - 1);
+      expect((await text(stream)).length).toBeGreaterThan(HALF);
+    });
+
+    test('is closed after that', async () => {
+      await using lab = await open();
+      const stream = await endedUnread(lab);
+      vi.advanceTimersByTime(managementLimits.lingerMs);
+      expect((await text(stream)).length).toBeLessThan(HALF);
+    });
   });
 
   test('that says nothing makes room for one who does, once all places are taken', async () => {

@@ -2,14 +2,18 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { HotplugSession } from './hotplug.ts';
+import { hotplugLimits } from './limits.ts';
 
 let directory: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'gcs-hotplug-'));
 });
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
+afterEach(() => {
+  vi.useRealTimers();
+  rmSync(directory, { recursive: true, force: true });
+});
 
 const path = (): string => join(directory, 'qmp');
 
@@ -19,6 +23,8 @@ class Machine implements AsyncDisposable {
   readonly nodes = new Set<string>();
   readonly log: string[] = [];
   refuse: string | undefined;
+  /** The guest gives up no device. */
+  keeps = false;
   readonly #server: net.Server;
   readonly #clients = new Set<net.Socket>();
 
@@ -45,7 +51,8 @@ class Machine implements AsyncDisposable {
       return;
     }
     // The event comes before the answer, as it does for devices that need no guest.
-    if (execute === 'device_del') tell({ event: 'DEVICE_DELETED', data: { device: args.id } });
+    if (execute === 'device_del' && !this.keeps)
+      tell({ event: 'DEVICE_DELETED', data: { device: args.id } });
     tell({ id, return: this.#do(execute, args) });
   }
 
@@ -132,4 +139,39 @@ test('waiting for QEMU, which serves another client, can be given up', async () 
   const server = net.createServer(() => abort.abort(new Error('enough'))).listen(path());
   await expect(HotplugSession.open(path(), abort.signal)).rejects.toThrow('enough');
   server.close();
+});
+
+const { hotplugMs } = hotplugLimits;
+const fakeTimers = (): unknown => vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+
+test('a QEMU that serves another client all the while is given up after its time', async () => {
+  fakeTimers();
+  const connected = Promise.withResolvers<void>();
+  const server = net.createServer(() => connected.resolve()).listen(path());
+  const opened = HotplugSession.open(path());
+  const refused = expect(opened).rejects.toMatchObject({
+    code: 'refused',
+    message: expect.stringContaining('another program holds'),
+  });
+  await connected.promise;
+  vi.advanceTimersByTime(hotplugMs);
+  await refused;
+  server.close();
+});
+
+test('a disk that the guest does not give up is told after its time, and stays known', async () => {
+  await using machine = new Machine();
+  await using session = await HotplugSession.open(path());
+  const disk = await session.plug(file);
+  machine.keeps = true;
+  fakeTimers();
+  const refused = expect(session.unplug(disk)).rejects.toThrow(
+    `the guest did not give up the disk at lun 0 within ${hotplugMs} ms`,
+  );
+  while (!machine.log.includes('device_del')) await new Promise(setImmediate);
+  // The answer to the command starts the wait for the guest.
+  for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
+  vi.advanceTimersByTime(hotplugMs);
+  await refused;
+  expect(machine.nodes.size).toBe(1);
 });
