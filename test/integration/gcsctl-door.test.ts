@@ -339,6 +339,17 @@ describe('attach', () => {
     while (!(await Promise.race([seen, new Promise<false>((r) => setTimeout(r, 200, false))])));
   }
 
+  test('a terminal that is closed leaves the container running', async () => {
+    await detached('h', `stty -echo; ${chat}`, '-t', '-i');
+    using terminal = new TerminalGcsctl(on('attach', 'h'), size);
+    await answered(terminal);
+    terminal.child.kill('SIGHUP');
+    expect(await terminal.ended).toBe(129);
+    expect(terminal.settings()).toBe(terminal.settingsBefore);
+    expect(await out('ps', '-q')).toBe('h\n');
+    await removed('h');
+  });
+
   test('without a terminal: stdin and both outputs, and signals go to the process', async () => {
     await detached('s', `trap "echo int; exit 9" INT; ${chat}; while :; do sleep 0.02; done`, '-i');
     const attached = new PipedGcsctl(on('attach', 's'));

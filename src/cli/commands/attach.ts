@@ -14,7 +14,7 @@ export const attachCommand = defineCommand({
   usage: ['[OPTIONS] ID'],
   description: [
     'Shows what the command of a container writes from now on and gives it what is typed, until it has ended; exits with its code. Any number of terminals may be attached at a time. For what was written before there is "gcsctl logs".',
-    'It takes a container that was started with "run -d" or "start -d", or a process of "exec -d". At a terminal, ctrl-p ctrl-q leaves it running. Without a terminal of its own, SIGINT and the like are passed on to it.',
+    'It takes a container that was started with "run -d" or "start -d", or a process of "exec -d". At a terminal, ctrl-p ctrl-q leaves it running. Without a terminal, SIGINT and the like are passed on to it; with one, a signal ends gcsctl alone.',
   ],
   options: {
     ...doorOptions,
@@ -53,7 +53,8 @@ export const attachCommand = defineCommand({
       signals,
       terminal,
       detachKeys,
-      passSignals: values['sig-proxy'],
+      // At a terminal keys are what the process gets; a signal is the window's end, not the container's.
+      passSignals: values['sig-proxy'] && !(terminal && io.stdin.isTTY === true),
       kill: () => process.signal(9),
     });
     if (outcome !== DETACHED) return outcome;
