@@ -99,8 +99,9 @@ async function useConsole(lab: VmLab, name: string): Promise<void> {
   await terminal.shows(/ready-2/);
   expect(terminal.settings()).not.toBe(terminal.settingsBefore);
   // Each key goes to the guest, also the one that would interrupt gcsctl here.
-  terminal.type('sleep 1000\r');
-  await terminal.shows(/sleep 1000/);
+  // Until the shell runs it, the key is a character of its line, and no interrupt.
+  terminal.type('echo run-$((2 + 3)); sleep 1000\r');
+  await terminal.shows(/run-5/);
   terminal.type('\x03');
   await terminal.shows(/\^C/);
   terminal.type('echo $((6 * 7))=$(cat /proc/1/comm)\r');
