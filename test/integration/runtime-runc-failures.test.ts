@@ -29,6 +29,19 @@ function program(name: string, script: string): string {
   return path;
 }
 
+describe('a runtime that says too much', () => {
+  it('has failed when its answer is beyond the bound', async () => {
+    const runtime = lab.runtimeOf(program('endless', 'head -c 17000000 /dev/zero'));
+    await expect(runtime.list()).rejects.toThrow('17000000 bytes of output, at most 16777216');
+  });
+
+  it('has the end of its errors told', async () => {
+    const script = 'yes "an error" | head -n 100000 >&2; echo "the last one" >&2; exit 1';
+    const runtime = lab.runtimeOf(program('noisy', script));
+    await expect(runtime.list()).rejects.toThrow(/exit status 1: the last one$/);
+  });
+});
+
 describe('a runtime that cannot be run', () => {
   it.each([
     'no-such-runtime',

@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { expect, it } from 'vitest';
-import { OP } from '../../../../test/support/virtio-guest.ts';
+import { type GuestConnection, OP } from '../../../../test/support/virtio-guest.ts';
 import { DeviceLab, pattern, readAll } from '../../../../test/support/vsock-device-lab.ts';
+import { connectUnix, listenUnix } from '../../../os/socket.ts';
 
 it('connects a guest to the unix socket of a host port and ends it both ways', async () => {
   await using lab = new DeviceLab();
@@ -22,6 +23,15 @@ it('connects a guest to the unix socket of a host port and ends it both ways', a
 
 it('resets a guest that dials a host port nobody listens on', async () => {
   await using lab = new DeviceLab();
+  const guest = await lab.boot();
+  await expect(guest.connect(901)).rejects.toThrow('refused');
+});
+
+it('resets a guest whose host port does not take connections in time', async () => {
+  await using lab = new DeviceLab({ limits: { hostConnectMs: 20 } });
+  const path = `${lab.path}_901`;
+  using _listener = listenUnix(path, 0);
+  using _all = await connectUnix(path);
   const guest = await lab.boot();
   await expect(guest.connect(901)).rejects.toThrow('refused');
 });
@@ -164,6 +174,21 @@ it('never sends more than the guest has room for, and asks once when there is no
   for (let count = 0; count < 4; count++) socket.write(sent);
   socket.end();
   await finished.promise;
+});
+
+it('puts no more into one packet than the bound, however large the guest’s buffers', async () => {
+  await using lab = new DeviceLab({ limits: { packetBytes: 100 } });
+  const guest = await lab.boot();
+  const sent = pattern(10_000);
+  const { promise, resolve } = Promise.withResolvers<GuestConnection>();
+  guest.listen(5000, resolve);
+  const socket = await lab.dial(5000);
+  socket.end(sent);
+  const connection = await promise;
+  await connection.until(() => connection.ended === 2);
+  const sizes = connection.packets.map(({ data }) => data.length);
+  expect(Math.max(...sizes)).toBe(100);
+  expect(connection.data.equals(sent)).toBe(true);
 });
 
 it.each([
