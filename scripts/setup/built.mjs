@@ -24,7 +24,7 @@ function newest(path) {
   const { mtimeMs } = statSync(path);
   if (!statSync(path).isDirectory()) return mtimeMs;
   return readdirSync(path).reduce((latest, name) => {
-    if (name.endsWith('.test.ts')) return latest;
+    if (name.endsWith('.test.ts') || name.endsWith('.md')) return latest;
     return Math.max(latest, newest(join(path, name)));
   }, mtimeMs);
 }

@@ -38,7 +38,7 @@ export const agentFlagSpecs = {
     kind: 'integer',
     default: 4,
     placeholder: 'N',
-    help: 'log kernel messages of this priority and above; only in a VM under our init',
+    help: 'taken for compatibility; kernel messages are not logged',
   },
   'root-mem-reserve-bytes': {
     kind: 'integer',
@@ -61,7 +61,7 @@ export const agentFlagSpecs = {
   'disable-time-sync': {
     kind: 'boolean',
     default: false,
-    help: 'do not set the clock from the hypervisor; only in a VM under our init',
+    help: 'taken for compatibility; the agent never sets the clock',
   },
   'scrub-logs': { kind: 'boolean', default: true, help: 'keep secrets out of the log' },
   'initial-policy-stance': {
