@@ -69,12 +69,32 @@ test('npm scripts are there', () => {
   expect(missing(/npm (start|test)\b/g, (name) => name in scripts)).toEqual([]);
 });
 
-test('commands of gcsctl are there', () => {
-  const names = commands.flatMap(({ name, aliases = [] }) => [name, ...aliases]);
-  const known = (called: string): boolean =>
-    called.startsWith('-') || names.some((name) => `${called} `.startsWith(`${name} `));
-  const called = /(?:^ {4}(?:\$ )?(?:bin\/)?|`)gcsctl ((?:vm |system )?[a-z-]+)/gm;
-  expect(missing(called, known)).toEqual([]);
+/** A command line in a block or between backticks, up to what is no option of the program's own. */
+const CALL = /(?:^ {4}(?:\$ )?|`)((?:bin\/)?gcs(?:ctl)? [^`\n#]*)/gm;
+
+function unknownIn(call: string): string[] {
+  const [program = '', ...words] = (call.split(/ -- /)[0] ?? '').trim().split(/\s+/);
+  if (program.endsWith('gcs')) return unknownFlags(words);
+  const command = commands.find(({ name, aliases = [] }) =>
+    [name, ...aliases].some((each) => `${words.join(' ')} `.startsWith(`${each} `)),
+  );
+  if (command === undefined)
+    return /^(-|[A-Z]+$)/.test(words[0] ?? '-') ? [] : [`no command ${words[0]}`];
+  const names = words.flatMap((word) => /^--([\w-]+)/.exec(word)?.[1] ?? []);
+  const known = new Set([...Object.keys(command.options), 'help']);
+  return names.filter((name) => !known.has(name) && !known.has(name.replace(/^no-/, '')));
+}
+
+function unknownFlags(words: readonly string[]): string[] {
+  const names = words.flatMap((word) => /^--?([\w-]+)/.exec(word)?.[1] ?? []);
+  return names.filter((name) => !(name in agentFlagSpecs) && !['supervise', 'help'].includes(name));
+}
+
+test('command lines of the programs have commands, options and flags that are there', () => {
+  const all = documents.flatMap(({ text }) => [...text.matchAll(CALL)]);
+  expect(all.length).toBeGreaterThan(30);
+  const wrong = missing(CALL, (call) => unknownIn(call).length === 0);
+  expect(wrong).toEqual([]);
 });
 
 test("README.md's table has all flags of the agent, and no others", () => {
