@@ -254,7 +254,7 @@ describe('hostile frames', () => {
     for (let pid = 0; pid < 10_000; pid++) processes.end(pid, pid % 256);
     const codes = (await Promise.all(waits)).map((reply) => reply.body.ExitCode);
     expect(codes).toEqual(Array.from({ length: 10_000 }, (_, pid) => pid % 256));
-  });
+  }, 30_000);
 
   test('more pending requests than the limit are refused, those before it go on', async () => {
     const processes = new FakeProcesses();
