@@ -24,7 +24,8 @@ interface Awaited {
 
 /**
  * Tells when files are complete (renamed to their name, or closed by who wrote them) or gone. One inotify
- * instance for all that are awaited at a time (a user has 128, fs.inotify.max_user_instances).
+ * instance for all (a user has 128, fs.inotify.max_user_instances), and for good: closing one takes
+ * the kernel a grace period of some ten milliseconds.
  */
 class CompletedFiles {
   readonly #fd = new Fd(check('inotify_init1', native().inotifyInit()));
@@ -54,14 +55,6 @@ class CompletedFiles {
     this.#byWatch.delete(watch);
     // EINVAL: the directory is gone, and its watch with it.
     native().inotifyRemove(this.#fd.raw, watch);
-    this.closeUnused();
-  }
-
-  closeUnused(): void {
-    if (this.#byWatch.size > 0) return;
-    this.#poll.close();
-    this.#fd.close();
-    if (shared === this) shared = undefined;
   }
 
   /** An overflow of the queue loses events: who waits then goes by the end of the one who writes. */
@@ -88,6 +81,11 @@ class CompletedFiles {
 
 let shared: CompletedFiles | undefined;
 
+/** Opens what all waits share: it stays open, so whoever counts descriptors wants it early. */
+export function prepareFileWaits(): void {
+  shared ??= new CompletedFiles();
+}
+
 /**
  * Waits for the file `name` in `directory`, which must be there and is waited in by one at a time.
  * Throws OsError: ENOENT, ENOSPC (fs.inotify.max_user_watches), EMFILE.
@@ -100,12 +98,10 @@ function awaitEvent(directory: string, events: number, name: string): AwaitedFil
   shared ??= new CompletedFiles();
   const files = shared;
   const { promise, resolve } = Promise.withResolvers<void>();
-  let watch: number | undefined;
-  try {
-    watch = files.add(directory, events, { name: Buffer.from(name), resolve });
-  } finally {
-    if (watch === undefined) files.closeUnused();
-  }
+  let watch: number | undefined = files.add(directory, events, {
+    name: Buffer.from(name),
+    resolve,
+  });
   return {
     complete: promise,
     [Symbol.dispose]: () => {

@@ -1,4 +1,5 @@
 import type { Logger } from '../../log/logger.ts';
+import { prepareFileWaits } from '../../os/completed-file.ts';
 import type { Reaper } from '../../os/reaper.ts';
 import {
   type ContainerId,
@@ -51,6 +52,7 @@ export class RuncRuntime implements Runtime {
     this.name = name;
     this.program = program;
     this.cgroupManager = systemdCgroup ? 'systemd' : 'cgroupfs';
+    prepareFileWaits();
     const bookkeeping = new Bookkeeping(root);
     const commands = new RuntimeCommands({
       reaper,
