@@ -11,10 +11,12 @@ const GCS = new URL('../../bin/gcs', import.meta.url).pathname;
 const SUPERVISED = [GCS, '-supervise', '-transport', 'hybrid:{PATH}'];
 const SLEEP = { args: ['sleep', '1000'] };
 
-test('containers go on when the agent is killed, and their exit codes are exact', async () => {
+test('containers go on when the agent is killed: exit codes and output are exact', async () => {
   await using lab = await PodmanLab.start({ command: SUPERVISED });
   await lab.shell('mkdir /run/shared && mkfifo /run/shared/go');
-  const script = 'read code </shared/go; exit $code';
+  // Writes while the agent is killed, twice.
+  const script =
+    'seq 5; while [ ! -e /shared/last ]; do sleep 0.1; echo on; done; seq 5; read code </shared/go; exit $code';
   const volume = '--volume=/run/shared:/shared';
   const run = await lab.podman([...RUN, '-d', '--name=on', volume, IMAGE, 'sh', '-c', script]);
   expect(run.code, run.err).toBe(0);
@@ -24,8 +26,10 @@ test('containers go on when the agent is killed, and their exit codes are exact'
   expect(row.status).toBe('running');
   expect((await lab.podman(['exec', 'on', 'echo', 'in'])).out).toBe('in\n');
   await lab.replaceAgent();
-  await lab.shell('echo 7 >/run/shared/go');
+  await lab.shell('touch /run/shared/last; echo 7 >/run/shared/go');
   expect((await ended).out).toBe('7\n');
+  const { out } = await lab.podman(['logs', 'on']);
+  expect(out).toMatch(/^1\n2\n3\n4\n5\n(on\n)+1\n2\n3\n4\n5\n$/);
   expect((await lab.podman(['rm', 'on'])).code).toBe(0);
   expect((await lab.gcsOci(['list', '-q'])).out).toBe('');
 });
