@@ -47,3 +47,11 @@ test('a connection that fails a frame is not offered it again', () => {
   expect(first.sent).toHaveLength(1);
   expect(queue.size).toBe(1);
 });
+
+test('what is given up for want of room need not be remembered by anybody', () => {
+  const queue = new NotificationQueue(1, silentLogger);
+  const over: string[] = [];
+  for (const text of ['a', 'b']) queue.push(text, Buffer.from(text), () => over.push(text));
+  expect(over).toEqual(['a']);
+  expect(queue.size).toBe(1);
+});

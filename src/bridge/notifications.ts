@@ -30,7 +30,7 @@ export class NotificationQueue {
     return this.#entries.size;
   }
 
-  /** @param taken called when a connection took it */
+  /** @param taken called when a connection took it, or it was given up */
   push(containerId: string, frame: Buffer, taken?: () => void): void {
     if (this.#entries.size >= this.#limit) this.#dropOldest();
     const entry = { containerId, frame, taken, written: false };
@@ -64,6 +64,8 @@ export class NotificationQueue {
     const [oldest] = this.#entries;
     if (oldest === undefined) return;
     this.#entries.delete(oldest);
+    // Nobody will be told any more.
+    oldest.taken?.();
     this.#log.error('exit notification dropped: too many wait for the host', {
       containerId: oldest.containerId,
       limit: this.#limit,

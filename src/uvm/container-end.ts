@@ -95,7 +95,12 @@ export class ContainerEnd implements Disposable {
   }
 
   #announce(): void {
-    const { record } = this.#parts;
+    const { record, door } = this.#parts;
+    // A host knows only what it has made: hcsshim's gives its bridge up over any other container.
+    if (door !== undefined) {
+      this.#memoryKills.tell();
+      return;
+    }
     if (record.progress.announced === true) return;
     const exit = { type: exitTypeOf(this.#endedBy), ...this.#killedForMemory() };
     record.announcing(exit);

@@ -100,6 +100,22 @@ test('hostile peers of both ports leave the agent and its other clients as they 
   });
 });
 
+test('a host is told of the containers it has made, and of no others', async () => {
+  await withManagement(async (managed) => {
+    const { session } = managed;
+    const [own, other] = [freshId('own'), freshId('other')];
+    await managed.run(other, { args: 'exit 4' });
+    expect((await managed.call('container.wait', { id: other })).exitCode).toBe(4);
+    await managed.call('container.delete', { id: other });
+    await session.create(own, { args: 'exit 5' });
+    const init = await session.startInit(own);
+    expect((await session.finish(own, init)).exitCode).toBe(5);
+    await session.notification(own);
+    await session.delete(own);
+    expect(session.bridge.notifications.map(({ body }) => body.ContainerId)).not.toContain(other);
+  });
+});
+
 test('what a client started goes on without it, and another client takes it over', async () => {
   await withManagement(async (managed) => {
     const id = freshId('left');
