@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   closeSync,
   mkdtempSync,
@@ -82,4 +84,20 @@ test('a directory that is not there is named', () => {
   expect(() => awaitFile(join(directory, 'none'), 'pid')).toThrow(
     /inotify_add_watch .*none: ENOENT/,
   );
+});
+
+test('where the kernel has no instance left, a wait is only a shortcut that is not there', async () => {
+  const module = (name: string): string => JSON.stringify(new URL(name, import.meta.url).href);
+  const script = `
+    import { openSync } from 'node:fs';
+    import { prepareFileWaits, tryAwaitFile } from ${module('./completed-file.ts')};
+    import { native } from ${module('./native.ts')};
+    native();
+    // EMFILE, as with too many instances.
+    try { for (;;) openSync('/dev/null'); } catch {}
+    prepareFileWaits();
+    process.exitCode = tryAwaitFile('/tmp', 'pid') === undefined ? 42 : 1;`;
+  const args = ['--nofile=200', process.execPath, '--input-type=module', '-e', script];
+  const child = spawn('prlimit', args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  expect(await once(child, 'exit')).toEqual([42, null]);
 });

@@ -79,11 +79,17 @@ class CompletedFiles {
   }
 }
 
+/** Of inotify_init1(2) and inotify_add_watch(2): the user's or the machine's limit. */
+const NO_WATCH_LEFT: readonly string[] = ['ENOSPC', 'EMFILE', 'ENFILE'];
+
 let shared: CompletedFiles | undefined;
 
-/** Opens what all waits share: it stays open, so whoever counts descriptors wants it early. */
+/**
+ * Opens what all waits share: it stays open, so whoever counts descriptors wants it early. Where the
+ * kernel has none left it is tried again with each wait.
+ */
 export function prepareFileWaits(): void {
-  shared ??= new CompletedFiles();
+  shared ??= unless(NO_WATCH_LEFT, () => new CompletedFiles());
 }
 
 /**
@@ -110,8 +116,6 @@ function awaitEvent(directory: string, events: number, name: string): AwaitedFil
     },
   };
 }
-
-const NO_WATCH_LEFT: readonly string[] = ['ENOSPC', 'EMFILE', 'ENFILE'];
 
 /** For callers to whom the file is only a shortcut: undefined when the kernel has no watch left. */
 export function tryAwaitFile(directory: string, name: string): AwaitedFile | undefined {
