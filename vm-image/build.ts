@@ -26,6 +26,7 @@ import { KERNEL_METAPACKAGE, LIBRARY_PACKAGES, MODULES, MUSL, PROGRAMS } from '.
 import { DebianArchive, type DebianPackage } from './debian.ts';
 import { findInputs, fingerprint, type Inputs } from './inputs.ts';
 import { uncompressedKernel } from './kernel.ts';
+import { runUnderLock } from './lock.ts';
 import { manifestEntry } from './manifest.ts';
 import { ModuleTree } from './modules.ts';
 import { nodeBinary } from './node-binary.ts';
@@ -66,6 +67,11 @@ async function main(): Promise<void> {
     throw new Error(`--arch is one of ${Object.keys(ARCHITECTURES).join(', ')}`);
   }
   const architecture = ARCHITECTURES[values.arch as Architecture['name']];
+  const code = runUnderLock(join(ROOT, `build/vm/${architecture.name}.lock`));
+  if (code !== undefined) {
+    process.exitCode = code;
+    return;
+  }
   const progress = new Progress();
   const output = join(ROOT, 'build/vm', architecture.name);
   const cache = join(ROOT, 'build/vm/cache', architecture.name);
