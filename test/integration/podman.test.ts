@@ -89,7 +89,7 @@ test('podman run -it: keys, signals, size and its changes', async () => {
   // The size is told once somebody is attached, which is about when the container is started.
   const until = (size: string) => `until [ "$(stty size 2>&1)" = "${size}" ]; do sleep 0.05; done`;
   const script = `tty; ${until('33 91')}; echo first; ${until('21 72')}; echo changed; exec sh`;
-  const argv = [...RUN, '--rm', '-it', '--name=tty', IMAGE, 'sh', '-c', script];
+  const argv = [...RUN, '--rm', '-it', '--replace', '--name=tty', IMAGE, 'sh', '-c', script];
   using terminal = lab.terminal(argv, { width: 91, height: 33 });
   await terminal.shows(/\/dev\/(pts\/0|console)\r\nfirst\r\n/);
   terminal.resize({ width: 72, height: 21 });

@@ -119,7 +119,14 @@ export class TerminalGcsctl implements Disposable {
     const early = this.ended.then((code) => {
       throw new Error(`it ended (${code}) without showing ${pattern}:\n${this.#screen}`);
     });
-    return await Promise.race([found, early]);
+    // The test's own limit says nothing of what there was to see.
+    const tell = (): void => console.error(`not shown yet: ${pattern}\n${this.#screen}`);
+    const timer = setTimeout(tell, 45_000);
+    try {
+      return await Promise.race([found, early]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   [Symbol.dispose](): void {
