@@ -37,7 +37,10 @@ export interface Census {
   readonly counts: Counts;
 }
 
-/** Where runtimes and the agent keep state of containers. */
+/**
+ * Where runtimes and the agent keep state of containers. Not /run/gcs/state/p: the exit code of a
+ * process of the VM is kept until somebody asks for it, and a bounded number of them for good.
+ */
 const STATE_DIRECTORIES = [
   '/run/runc',
   '/run/crun',
@@ -45,7 +48,6 @@ const STATE_DIRECTORIES = [
   '/run/gcs/c',
   '/run/gcs/pods',
   '/run/gcs/state/c',
-  '/run/gcs/state/p',
   '/run/gcs/state/storage',
 ];
 
