@@ -94,23 +94,27 @@ describe('spawn', () => {
 
   test('gives the child its descriptors and no other, whatever we hold', async () => {
     // As a parent of ours may have left one: not close-on-exec.
-    const { read, write } = pipe();
-    using _r = read;
-    const inherited = native().dupOnto(read.raw, 200);
+    const input = pipe();
+    const output = pipe();
+    using from = output.read;
+    const inherited = native().dupOnto(from.raw, 200);
     try {
       expect(inherited).toBe(200);
-      // Started means that its program runs, so what it has now is what it was given.
       const child = reaper.spawn({
-        file: 'cat',
-        args: ['cat'],
+        file: '/bin/sh',
+        args: ['sh', '-c', 'echo up; read line'],
         env,
-        stdio: [read.raw, null, null],
+        stdio: [input.read.raw, output.write.raw, null],
       });
+      // Before it speaks, its loader may have a library open.
+      expect(readSync(from.raw, Buffer.alloc(8))).toBe(3);
       expect(readdirSync(`/proc/${child.pid}/fd`)).toEqual(['0', '1', '2']);
-      write.close();
-      expect(await child.exited).toEqual({ kind: 'exited', code: 0 });
+      input.write.close();
+      expect(await child.exited).toEqual({ kind: 'exited', code: 1 });
     } finally {
-      write.close();
+      input.read.close();
+      input.write.close();
+      output.write.close();
       closeSync(200);
     }
   });

@@ -1,5 +1,5 @@
 /** A real agent, isolated, with the SDK as its host; and a root file system both can see. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
@@ -33,8 +33,6 @@ export function useClientRootfs(): () => string {
       return;
     }
     rootfs = makeRootfs(mkdtempSync(join(tmpdir(), 'gcs-rootfs-')));
-    // Users of the container other than root have to reach it.
-    chmodSync(rootfs, 0o755);
   });
   afterAll(() => {
     if (testVm === undefined) rmSync(rootfs, { recursive: true, force: true });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { constants, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, constants, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A static busybox: the one program all test containers are made of (Debian: busybox-static). */
@@ -45,6 +45,8 @@ export function makeRootfs(directory: string): string {
   ]) {
     mkdirSync(join(directory, name), { recursive: true });
   }
+  // A temporary directory is its maker's alone; the users of a container pass through "/".
+  chmodSync(directory, 0o755);
   copyFileSync(busybox, join(directory, 'bin/busybox'), constants.COPYFILE_FICLONE);
   for (const applet of appletNames()) symlinkSync('busybox', join(directory, 'bin', applet));
   writeFileSync(join(directory, 'etc/passwd'), passwd);

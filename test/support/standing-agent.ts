@@ -6,7 +6,7 @@ import { assertNothingLeft, type Census, type Counts, takeCensus } from './censu
 import { gcsctl } from './gcsctl.ts';
 import { assertNothingLeftInGuest, takeGuestCensus } from './guest-census.ts';
 import { testVm } from './suite.ts';
-import { inGuest } from './vm-agent.ts';
+import { inGuest, sweepGuest } from './vm-agent.ts';
 
 export interface StandingAgent extends AsyncDisposable {
   /** Options by which a command finds it. */
@@ -73,8 +73,13 @@ class StandingInVm implements StandingAgent {
     return inGuest(this.#vm, script);
   }
 
-  assertNothingLeft(): Promise<void> {
-    return assertNothingLeftInGuest(this.#before, (script) => inGuest(this.#vm, script));
+  async assertNothingLeft(): Promise<void> {
+    try {
+      await assertNothingLeftInGuest(this.#before, (script) => inGuest(this.#vm, script));
+    } catch (error) {
+      await sweepGuest(this.#vm);
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

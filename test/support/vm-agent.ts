@@ -23,7 +23,6 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** For the last lines of the log to come over their own connection. */
 const LOG_MS = 10_000;
 
-/** Ends whatever containers there are, and the agent with all that is written down of them: init starts a new one. */
 const CLEAN_SLATE = `for c in $(runc list -q); do runc delete -f "$c"; done
 rm -rf /run/gcsrunc/* /run/gcs/c/* /run/gcs/b/*; rm -rf /run/gcs/state/[cp]; kill -9 $PPID`;
 
@@ -175,10 +174,15 @@ export async function leavingNothingIn(path: string, body: () => Promise<void>):
   } catch (error) {
     if (error instanceof Error) error.message += await aftermath(path, before, agent);
     baseline = undefined;
-    await withShell(path, (shell) => shell(CLEAN_SLATE)).catch(() => {}); // The agent dies of it.
+    await sweepGuest(path);
     throw error;
   }
   await assertNothingLeft(outside);
+}
+
+/** Ends whatever containers there are, and the agent with all that is written down of them: init starts a new one. */
+export async function sweepGuest(path: string): Promise<void> {
+  await withShell(path, (shell) => shell(CLEAN_SLATE)).catch(() => {}); // The agent dies of it.
 }
 
 async function aftermath(path: string, before: Counts, agent: VmAgent): Promise<string> {
