@@ -1,25 +1,24 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { BridgeServer } from '../bridge/server.ts';
-import { MachineMemory } from '../cgroup/machine-memory.ts';
 import type { RootLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
-import { InitDescriptorStore, noStore } from '../os/descriptor-store.ts';
+import { type DescriptorStore, InitDescriptorStore, noStore } from '../os/descriptor-store.ts';
 import { takeFileLimit } from '../os/file-limit.ts';
 import { InitChannel } from '../os/init-channel.ts';
 import { Reaper } from '../os/reaper.ts';
 import { closedDoor } from '../policy/closed-door.ts';
-import { Journal } from '../state/journal.ts';
+import { hasState } from '../state/left.ts';
 import { InitPower } from '../uvm/init-power.ts';
 import { EndAgent } from '../uvm/power.ts';
-import { Uvm } from '../uvm/uvm.ts';
 import { createTransport, parseTransport, type TransportChoice } from '../vsock/parse.ts';
 import { TransportError } from '../vsock/transport.ts';
 import { setCorePattern } from './core-dumps.ts';
 import { openManagementDoor } from './door.ts';
 import { type AgentFlags, parseAgentFlags, usage } from './flags.ts';
 import { openLog } from './log.ts';
-import { makeRuntimes, parseRuntimes, type RuntimeChoices } from './runtimes.ts';
+import { parseRuntimes, type RuntimeChoices } from './runtimes.ts';
+import { UvmOpener } from './uvm-opener.ts';
 import { agentVersion } from './version.ts';
 
 /** Exit codes of the agent itself. */
@@ -109,8 +108,6 @@ async function serve(
   const inVm = power !== undefined;
   setCorePattern({ pattern: flags['core-dump-location'], ownMachine: inVm }, log);
   using reaper = Reaper.start();
-  const ownMachine = inVm || flags['manage-memory'];
-  using memory = ownMachine ? await manageMemory(flags, { takePlugged: inVm, log }) : undefined;
   await using transport = createTransport(choice, {
     onDropped: (error) => log.warning('peer dropped', { error: error.message }),
     bridgeOnStdio: flags['use-inouterr'],
@@ -121,24 +118,26 @@ async function serve(
       : new InitDescriptorStore(init, (problem) =>
           log.warning('streams are not kept', { problem }),
         );
-  const uvm = new Uvm({
-    journal: new Journal(stateDirectory(flags['state-dir']), log.with({ target: 'state' })),
+  const stateDirectory = stateDirectoryOf(flags['state-dir']);
+  await using uvm = new UvmOpener({
+    flags,
+    runtimes,
+    stateDirectory,
     store,
-    ...makeRuntimes(runtimes, { reaper, log }),
     transport,
     reaper,
-    logger: log,
-    drainPolicy: {
-      grandchildMs: flags['drain-timeout'],
-      hostCloseMs: flags['host-close-timeout'],
-    },
-    memory,
+    log,
+    inVm,
     power: power ?? new EndAgent(() => end.abort()),
   });
-  await uvm.recover();
+  // A host is not to come before what an agent before this one has left is taken up.
+  if (await isAnythingLeft(stateDirectory, store)) await uvm.open();
   const server = new BridgeServer({
     transport,
-    uvm: flags['initial-policy-stance'] === 'deny' ? closedDoor(uvm) : uvm,
+    uvm: async () => {
+      const opened = await uvm.open();
+      return flags['initial-policy-stance'] === 'deny' ? closedDoor(opened) : opened;
+    },
     log,
     listen: flags.listen,
     once: flags['use-inouterr'] || choice.kind === 'stdio',
@@ -147,8 +146,6 @@ async function serve(
       init?.request('ready').catch((error: unknown) => {
         log.warning('init does not know that the agent is ready', { error: String(error) });
       });
-      // The host has its answer, and takes longer to ask for a container than this takes.
-      setImmediate(() => void uvm.prepare());
     },
   });
   try {
@@ -161,14 +158,20 @@ async function serve(
       throw new Error(`${error.message}. ${remedy(error, choice)}`, { cause: error });
     }
     throw error;
-  } finally {
-    // Nobody could find or end them after us.
-    await uvm.destroy();
   }
 }
 
+/** Whether there is something to take up of an agent before this one. */
+async function isAnythingLeft(
+  stateDirectory: string | undefined,
+  store: DescriptorStore,
+): Promise<boolean> {
+  if (stateDirectory !== undefined && hasState(stateDirectory)) return true;
+  return (await store.names()).length > 0;
+}
+
 /** Undefined: nothing is kept. One agent a directory, so beside what its supervisor keeps for it. */
-function stateDirectory(flag: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
+function stateDirectoryOf(flag: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
   if (flag === 'off') return undefined;
   return flag === '' ? join(env.GCS_INIT_RUN ?? '/run/gcs', 'state') : flag;
 }
@@ -181,24 +184,6 @@ async function noHost(end: AbortSignal, log: Logger): Promise<void> {
   const alive = setInterval(() => {}, 2 ** 31 - 1);
   await once(end, 'abort');
   clearInterval(alive);
-}
-
-/** An agent that cannot limit the pods' memory is of more use than none. */
-async function manageMemory(
-  flags: AgentFlags,
-  { takePlugged, log }: { takePlugged: boolean; log: Logger },
-): Promise<MachineMemory | undefined> {
-  try {
-    return await MachineMemory.start({
-      reserveBytes: flags['root-mem-reserve-bytes'],
-      agentBytes: flags['gcs-mem-limit-bytes'],
-      takePlugged,
-      log,
-    });
-  } catch (error) {
-    log.error('memory is not managed', { error: String(error) });
-    return undefined;
-  }
 }
 
 function remedy(error: TransportError, choice: TransportChoice): string {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { RootLogger } from '../log/create-logger.ts';
 import { ManagementDoor } from '../management/door.ts';
-import type { Uvm } from '../uvm/uvm.ts';
 import type { Transport } from '../vsock/transport.ts';
 import type { AgentFlags } from './flags.ts';
+import type { UvmOpener } from './uvm-opener.ts';
 import { agentVersion } from './version.ts';
 
 const KERNEL_ARGUMENT = 'gcs.management=off';
@@ -11,7 +11,7 @@ const KERNEL_ARGUMENT = 'gcs.management=off';
 export interface DoorSurroundings {
   readonly flags: AgentFlags;
   readonly transport: Transport;
-  readonly uvm: Uvm;
+  readonly uvm: UvmOpener;
   readonly log: RootLogger;
   /** PID 1 is our init: then the kernel's arguments are the agent's. */
   readonly inVm: boolean;
@@ -31,12 +31,12 @@ export async function openManagementDoor(
     transport,
     log: log.with({ target: 'management' }),
     load: async () => {
-      const [{ ManagementServer }, operations] = await Promise.all([
+      const [{ ManagementServer }, opened] = await Promise.all([
         import('../management/server.ts'),
-        uvm.management(),
+        uvm.open(),
       ]);
       return new ManagementServer({
-        operations,
+        operations: await opened.management(),
         log: log.with({ target: 'management' }),
         logLevel: {
           get: () => log.level,
@@ -44,7 +44,7 @@ export async function openManagementDoor(
             log.level = level;
           },
         },
-        describe: () => uvm.describe(),
+        describe: () => opened.describe(),
         facts: { version: agentVersion, transport: transport.name, ownMachine: inVm },
       });
     },

@@ -1,13 +1,8 @@
 import type { InOf, OutOf, Schema } from '../schema/schema.ts';
 import { CONTAINER_NOTIFICATION, MessageType, type RequestName } from './message-types.ts';
 import { plainReply, plainRequest, type replyBase } from './messages/common.ts';
-import {
-  containerNotification,
-  createReply,
-  createRequest,
-  negotiateReply,
-  negotiateRequest,
-} from './messages/lifecycle.ts';
+import { containerNotification, createReply, createRequest } from './messages/lifecycle.ts';
+import { negotiateReply, negotiateRequest } from './messages/negotiate.ts';
 import {
   executeProcessReply,
   executeProcessRequest,
@@ -134,12 +129,3 @@ export type ReplyBody<N extends RequestName> = Omit<
   keyof typeof replyBase
 >;
 export type Notification = OutOf<typeof containerNotification>;
-
-/** The request with this number, undefined for a type the agent does not know. */
-export function requestNameOf(type: number): RequestName | undefined {
-  return nameByType.get(type);
-}
-
-const nameByType = new Map(
-  Object.entries(catalogue).map(([name, { type }]) => [type as number, name as RequestName]),
-);

@@ -12,7 +12,7 @@ import { failureText, replyFrame } from './reply.ts';
 
 export interface ConnectionOptions {
   readonly stream: Duplex;
-  readonly dispatcher: Dispatcher;
+  readonly dispatcher: Pick<Dispatcher, 'dispatch'>;
   readonly limits: BridgeLimits;
   readonly log: Logger;
   /** The host has negotiated; its reply is on the way. */

@@ -3,8 +3,7 @@ import { runWithLogFields } from '../log/context.ts';
 import type { LogFields, Logger } from '../log/logger.ts';
 import { decodeJson } from '../schema/json-text.ts';
 import { type Schema, SchemaError } from '../schema/schema.ts';
-import { catalogue, requestNameOf } from './catalogue.ts';
-import { type Handlers, type RequestContext, UNANSWERED } from './handlers/handler.ts';
+import { UNANSWERED } from './handlers/handler.ts';
 import {
   type Failure,
   failureOf,
@@ -13,9 +12,10 @@ import {
   UnintelligibleError,
 } from './hresult.ts';
 import { bridgeLimits } from './limits.ts';
-import { describeType, type RequestName } from './message-types.ts';
+import { describeType } from './message-types.ts';
 import { plainRequest } from './messages/common.ts';
 import { failureText, fitsReply, successText } from './reply.ts';
+import type { AnyBody, Route, Routes } from './route.ts';
 import { traceFields } from './trace-context.ts';
 
 /** One request as it came off the wire. */
@@ -36,68 +36,64 @@ export interface Outcome {
   readonly text: string | undefined;
 }
 
-type Body = object | typeof UNANSWERED;
-type AnyHandler = (request: unknown, context: RequestContext) => Body | Promise<Body>;
-
 /** Decodes a request, has it handled and words the reply. Never throws and never rejects. */
 export class Dispatcher {
-  readonly #handlers: Handlers;
+  readonly #routes: Routes;
   readonly #log: Logger;
 
-  constructor(handlers: Handlers, log: Logger) {
-    this.#handlers = handlers;
+  constructor(routes: Routes, log: Logger) {
+    this.#routes = routes;
     this.#log = log;
   }
 
   /** Synchronous where the handler is, so that a reply can go out in the turn its request came in. */
   dispatch(request: IncomingRequest): Outcome | Promise<Outcome> {
-    const name = requestNameOf(request.type);
-    const understood = understand(request, name);
+    const route = this.#routes.get(request.type);
+    const understood = understand(request, route);
     const { containerId, trace } = understood.base;
     request.onContainer(containerId);
     const fields = {
-      request: name ?? describeType(request.type),
+      request: route?.name ?? describeType(request.type),
       requestId: request.id,
       ...(containerId === '' ? {} : { containerId }),
       ...trace,
     };
-    return runWithLogFields(fields, () => this.#handle(name, understood, request));
+    return runWithLogFields(fields, () => this.#handle(route, understood, request));
   }
 
   #handle(
-    name: RequestName | undefined,
+    route: Route | undefined,
     { base, decoded, error }: Understood,
     request: IncomingRequest,
   ): Outcome | Promise<Outcome> {
     const { activityId } = base;
-    if (name === undefined || error !== undefined) {
+    if (route === undefined || error !== undefined) {
       return this.#failed(error, activityId, request.payload);
     }
     const started = performance.now();
     this.#log.debug('request');
     if (this.#log.enabled('trace')) this.#log.trace('request body', { body: decoded });
-    const handler = this.#handlers[name] as unknown as AnyHandler;
     try {
-      const result = handler(decoded, { activityId, signal: request.signal });
-      if (!(result instanceof Promise)) return this.#succeeded(name, activityId, result, started);
+      const result = route.handle(decoded, { activityId, signal: request.signal });
+      if (!(result instanceof Promise)) return this.#succeeded(route, activityId, result, started);
       // These hold nothing of the payload: a wait may be open as long as its process lives.
       return result
-        .then((body: Body) => this.#succeeded(name, activityId, body, started))
+        .then((body) => this.#succeeded(route, activityId, body, started))
         .catch((reason: unknown) => this.#failed(reason, activityId));
     } catch (reason) {
       return this.#failed(reason, activityId, request.payload);
     }
   }
 
-  #succeeded(name: RequestName, activityId: string, body: Body, started: number): Outcome {
+  #succeeded(route: Route, activityId: string, body: AnyBody, started: number): Outcome {
     if (this.#log.enabled('debug')) {
       this.#log.debug('request done', { ms: performance.now() - started });
     }
     if (body === UNANSWERED) return { succeeded: true, text: undefined };
-    const text = successText(name, activityId, body);
+    const text = successText(route.reply, activityId, body);
     if (fitsReply(text)) return { succeeded: true, text };
     const problem = `the reply would exceed ${bridgeLimits.replyBytes} bytes`;
-    return this.#failed(new AgentError('limit', problem, { operation: name }), activityId);
+    return this.#failed(new AgentError('limit', problem, { operation: route.name }), activityId);
   }
 
   #failed(error: unknown, activityId: string, payload?: Buffer): Outcome {
@@ -127,17 +123,17 @@ interface Understood {
 }
 
 /** Decodes a request; of one that cannot be handled still the common fields, as far as it has them. */
-function understand(request: IncomingRequest, name: RequestName | undefined): Understood {
+function understand(request: IncomingRequest, route: Route | undefined): Understood {
   let parsed: unknown;
   try {
     parsed = decodeJson(request.payload.toString('utf8'));
-    if (request.refusal === undefined && name !== undefined) {
-      const decoded = decodeMessage(catalogue[name].request, parsed);
+    if (request.refusal === undefined && route !== undefined) {
+      const decoded = decodeMessage(route.request, parsed);
       return { base: baseOf(decoded as PlainRequest), decoded, error: undefined };
     }
   } catch (cause) {
     const error = cause instanceof SyntaxError ? new SchemaError('', cause.message) : cause;
-    return refused(parsed, request.refusal ?? (name === undefined ? unknownType(request) : error));
+    return refused(parsed, request.refusal ?? (route === undefined ? unknownType(request) : error));
   }
   return refused(parsed, request.refusal ?? unknownType(request));
 }

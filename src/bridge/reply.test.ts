@@ -1,9 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { AgentError } from '../errors.ts';
 import { SchemaError } from '../schema/schema.ts';
+import { catalogue, type ReplyBody } from './catalogue.ts';
 import { cutText, encodedBytes } from './cut-text.ts';
 import { failureOf, Hresult, HresultError, inContext } from './hresult.ts';
-import { failureText, fitsReply, notificationFrame, replyFrame, successText } from './reply.ts';
+import type { RequestName } from './message-types.ts';
+import { notificationFrame } from './notification-frame.ts';
+import { failureText, fitsReply, replyFrame, successText } from './reply.ts';
+
+function success<N extends RequestName>(name: N, activityId: string, body: ReplyBody<N>): string {
+  return successText(catalogue[name].reply, activityId, body);
+}
 
 const zero = '00000000-0000-0000-0000-000000000000';
 
@@ -16,7 +23,7 @@ describe('golden replies, as seen on the wire of the agent hosts know', () => {
   });
 
   test('a frame', () => {
-    const frame = replyFrame(0x10100201, 3n, successText('Start', zero, {}));
+    const frame = replyFrame(0x10100201, 3n, success('Start', zero, {}));
     expect(frame.toString('latin1')).toBe(
       `\x01\x02\x10\x20\x50\0\0\0\x03\0\0\0\0\0\0\0{"Result":0,"ActivityId":"${zero}"}`,
     );
@@ -31,16 +38,16 @@ describe('golden replies, as seen on the wire of the agent hosts know', () => {
         GuestDefinedCapabilities: { SendHostCreateMessage: false, SignalProcessSupported: true },
       },
     };
-    expect(successText('NegotiateProtocol', zero, body)).toBe(
+    expect(success('NegotiateProtocol', zero, body)).toBe(
       `{"Result":0,"ActivityId":"${zero}","Version":4,"Capabilities":{"SupportedSchemaVersions":[{"Major":2,"Minor":1}],"RuntimeOsType":"Linux","GuestDefinedCapabilities":{"SignalProcessSupported":true}}}`,
     );
   });
 
   test('Create and WaitForProcess write their zero', () => {
-    expect(successText('Create', zero, { SelectedProtocolVersion: 0 })).toContain(
+    expect(success('Create', zero, { SelectedProtocolVersion: 0 })).toContain(
       '"SelectedProtocolVersion":0',
     );
-    expect(successText('WaitForProcess', zero, { ExitCode: 0 })).toContain('"ExitCode":0');
+    expect(success('WaitForProcess', zero, { ExitCode: 0 })).toContain('"ExitCode":0');
   });
 
   test('the exit notification', () => {
@@ -62,7 +69,7 @@ describe('golden replies, as seen on the wire of the agent hosts know', () => {
 describe('ActivityId', () => {
   test('a GUID comes back as it was written', () => {
     const guid = '1F2E3D4C-0000-4000-8000-0123456789aB';
-    expect(JSON.parse(successText('Start', guid, {})).ActivityId).toBe(guid);
+    expect(JSON.parse(success('Start', guid, {})).ActivityId).toBe(guid);
   });
 
   test.each([
@@ -72,7 +79,7 @@ describe('ActivityId', () => {
     `{${zero}}`,
     zero.replace('-', ''),
   ])('what is no GUID is left out, it would end the bridge of the host: %j', (id) => {
-    expect(JSON.parse(successText('Start', id, {}))).not.toHaveProperty('ActivityId');
+    expect(JSON.parse(success('Start', id, {}))).not.toHaveProperty('ActivityId');
     expect(JSON.parse(failureText(id, { result: -1, message: 'x' }))).not.toHaveProperty(
       'ActivityId',
     );

@@ -1,13 +1,14 @@
 import { encodeJson } from '../schema/json-text.ts';
-import { catalogue, notification, type ReplyBody } from './catalogue.ts';
+import type { Schema } from '../schema/schema.ts';
 import { cutText } from './cut-text.ts';
 import { encodeFrame, HEADER_BYTES } from './frame.ts';
 import type { Failure } from './hresult.ts';
 import { bridgeLimits } from './limits.ts';
-import { type RequestName, replyTypeOf, ZERO_GUID } from './message-types.ts';
+import { replyTypeOf } from './message-types.ts';
 import { plainReply } from './messages/common.ts';
 
-const guid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+/** What hosts take for an ActivityId. */
+export const guid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /**
  * The host decodes ActivityId as a GUID and ends the bridge over anything else, so only a GUID
@@ -17,13 +18,13 @@ function activityField(activityId: string): { ActivityId?: string } {
   return guid.test(activityId) ? { ActivityId: activityId } : {};
 }
 
-/** JSON of a successful reply. May be too long: see {@link fitsReply}. */
-export function successText<N extends RequestName>(
-  name: N,
+/** JSON of a successful reply in the schema of its message. May be too long: see {@link fitsReply}. */
+export function successText(
+  reply: Schema<unknown, never>,
   activityId: string,
-  body: ReplyBody<N>,
+  body: object,
 ): string {
-  const { encode } = catalogue[name].reply as { encode: (value: object) => unknown };
+  const { encode } = reply as unknown as { encode: (value: object) => unknown };
   return encodeJson(encode({ Result: 0, ...activityField(activityId), ...body }));
 }
 
@@ -58,26 +59,4 @@ export function fitsReply(text: string): boolean {
 /** The reply to the request with this type and id, as one buffer. */
 export function replyFrame(requestType: number, id: bigint, text: string): Buffer {
   return encodeFrame(replyTypeOf(requestType), id, text);
-}
-
-/**
- * The exit notification of a container. The host has no use for one whose ActivityId is no GUID,
- * nor for a ResultInfo that is not JSON. `memoryKills`: how many of its processes were killed for
- * memory when that was its end.
- */
-export function notificationFrame(
-  containerId: string,
-  activityId: string,
-  type: string,
-  memoryKills = 0,
-): Buffer {
-  const body = notification.schema.encode({
-    ContainerId: containerId,
-    ActivityId: guid.test(activityId) ? activityId : ZERO_GUID,
-    Type: type,
-    Operation: 'None',
-    Result: 0,
-    ...(memoryKills > 0 && { ResultInfo: { OutOfMemory: true, MemoryKills: memoryKills } }),
-  });
-  return encodeFrame(notification.type, 0n, encodeJson(body));
 }

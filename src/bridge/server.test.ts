@@ -72,6 +72,46 @@ describe('negotiation', () => {
   });
 });
 
+describe('the VM', () => {
+  test('is opened once, by the first who needs it, and negotiating does not', async () => {
+    const uvm = new FakeUvm();
+    const opened = Promise.withResolvers<void>();
+    let times = 0;
+    uvm.opening = () => {
+      times += 1;
+      return opened.promise;
+    };
+    await using session = new BridgeSession(uvm);
+    const host = await session.host();
+    const requests = ['a', 'b', 'c'].map((id) => host.request(RAW.deleteContainerState, body(id)));
+    await new Promise((next) => setImmediate(next));
+    expect(uvm.calls).toEqual([]);
+    opened.resolve();
+    for (const reply of await Promise.all(requests)) expect(hresult(reply)).toBe('0x0');
+    expect(uvm.calls).toEqual(['a', 'b', 'c'].map((id) => ['deleteContainer', id]));
+    expect(times).toBe(1);
+  });
+
+  test('that cannot be opened fails the request, and the next one tries again', async () => {
+    const uvm = new FakeUvm();
+    uvm.opening = async () => {
+      throw new Error('no room');
+    };
+    await using session = new BridgeSession(uvm);
+    const host = await session.host();
+    const activity = { ActivityId: '12345678-1234-1234-1234-123456789abc' };
+    const request = body('a', activity);
+    const failed = await host.request(RAW.deleteContainerState, request);
+    expect(failed.body).toMatchObject({ ErrorMessage: 'no room', ...activity });
+    expect(session.log).toContainEqual(
+      expect.objectContaining({ level: 'error', error: expect.stringContaining('no room') }),
+    );
+    uvm.opening = async () => {};
+    expect(hresult(await host.request(RAW.deleteContainerState, request))).toBe('0x0');
+    expect(uvm.calls).toEqual([['deleteContainer', 'a']]);
+  });
+});
+
 describe('messages', () => {
   test.each([
     [0x1010ff01, 0x2010ff01],
@@ -529,6 +569,9 @@ describe('notifications', () => {
   test('beyond the limit the oldest is dropped, and the log says whose', async () => {
     const uvm = new FakeUvm();
     await using session = new BridgeSession(uvm, { waitingNotifications: 2 });
+    const first = await session.host();
+    await settled(first);
+    first.close();
     const host = await session.connection();
     for (const id of ['a', 'b', 'c']) uvm.exit(id);
     await new Promise((next) => setImmediate(next));

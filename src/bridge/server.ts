@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { runWithoutLogFields } from '../log/context.ts';
 import type { Logger } from '../log/logger.ts';
-import type { ContainerExit, UvmOperations } from '../uvm/operations.ts';
+import type { UvmOperations } from '../uvm/operations.ts';
 import { BRIDGE_PORT } from '../vsock/ports.ts';
 import {
   type Connection,
@@ -11,15 +10,15 @@ import {
 } from '../vsock/transport.ts';
 import { ActivityIds } from './activity-ids.ts';
 import { BridgeConnection } from './connection.ts';
-import { Dispatcher } from './dispatch.ts';
-import { createHandlers } from './handlers/index.ts';
+import { LazyDispatcher } from './lazy-dispatcher.ts';
 import { type BridgeLimits, bridgeLimits } from './limits.ts';
 import { NotificationQueue } from './notifications.ts';
-import { notificationFrame } from './reply.ts';
+import type { Routes } from './route.ts';
 
 export interface BridgeServerOptions {
   readonly transport: Transport;
-  readonly uvm: UvmOperations;
+  /** Opened when a host has negotiated, and asked for again after it failed. */
+  readonly uvm: () => Promise<UvmOperations>;
   readonly log: Logger;
   /** Accept the bridge on the guest's port instead of dialing the host's. */
   readonly listen?: boolean;
@@ -38,7 +37,7 @@ export class BridgeServer {
   readonly #log: Logger;
   readonly #activityIds = new ActivityIds();
   readonly #notifications: NotificationQueue;
-  readonly #dispatcher: Dispatcher;
+  readonly #dispatcher: LazyDispatcher;
   #connection: BridgeConnection | undefined;
 
   constructor(options: BridgeServerOptions) {
@@ -46,14 +45,19 @@ export class BridgeServer {
     this.#limits = { ...bridgeLimits, ...options.limits };
     this.#log = options.log;
     this.#notifications = new NotificationQueue(this.#limits.waitingNotifications, options.log);
-    const handlers = createHandlers({
-      uvm: options.uvm,
-      log: options.log,
+    this.#dispatcher = new LazyDispatcher(options.log, () => this.#openRoutes());
+  }
+
+  async #openRoutes(): Promise<Routes> {
+    const { log } = this.#options;
+    const [uvm, { openRoutes }] = await Promise.all([this.#options.uvm(), import('./routes.ts')]);
+    return openRoutes({
+      uvm,
+      log,
       activityIds: this.#activityIds,
+      notifications: this.#notifications,
       describeBridge: () => this.#describe(),
     });
-    this.#dispatcher = new Dispatcher(handlers, options.log);
-    options.uvm.onContainerExit((exit) => this.#containerExited(exit));
   }
 
   /**
@@ -109,6 +113,8 @@ export class BridgeServer {
         this.#log.info('bridge negotiated');
         this.#options.onNegotiated?.();
         this.#notifications.attach((frame, done) => connection.send(frame, done));
+        // Once the reply is out: the host takes longer to ask for something than this takes.
+        setImmediate(() => this.#prepare());
       },
     });
     this.#connection = connection;
@@ -122,15 +128,9 @@ export class BridgeServer {
     this.#log.warning('bridge lost', { reason });
   }
 
-  /** Written in this very call: the model has seen to it that who waits was answered before, and may answer a delete right after. */
-  #containerExited({ containerId, type, memoryKills, told }: ContainerExit): void {
-    runWithoutLogFields(() => {
-      const activityId = this.#activityIds.of(containerId);
-      const frame = notificationFrame(containerId, activityId, type, memoryKills);
-      this.#notifications.push(containerId, frame, told);
-      const memory = memoryKills === undefined ? {} : { memoryKills };
-      this.#log.info('container ended', { containerId, type, ...memory });
-    });
+  #prepare(): void {
+    // A failure is in the log, and the next request tries again.
+    this.#dispatcher.load().catch(() => {});
   }
 
   #describe(): string[] {

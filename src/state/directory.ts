@@ -5,7 +5,6 @@ import {
   linkSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -17,22 +16,8 @@ import { stringifyJson } from '../json.ts';
 import { hasCode } from '../os/errors.ts';
 import { faultPoint } from '../os/fault-point.ts';
 import { processStartTime, processState } from '../os/process.ts';
+import { namesIn } from './left.ts';
 import { stateVersion } from './records.ts';
-
-/** Whether an agent before this one has left anything. */
-export function hasState(path: string): boolean {
-  const directories = namesIn(path).filter((name) => name !== 'owner');
-  return directories.some((name) => namesIn(join(path, name)).length > 0);
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return [];
-    throw error;
-  }
-}
 
 /** The directory is another living agent's. */
 export class StateInUseError extends Error {

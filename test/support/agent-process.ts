@@ -13,7 +13,7 @@ import { assertNothingLeft, leftovers, takeCensus } from './census.ts';
 import { ownCgroups, removeDyingCgroups } from './cgroup-tree.ts';
 import { descendants, innermostPid, processEntry } from './proc.ts';
 import { type RawBridge, RawHost } from './raw-client.ts';
-import { negotiate } from './raw-flows.ts';
+import { negotiate, untilServing } from './raw-flows.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const ISOLATE = fileURLToPath(new URL('./isolate.sh', import.meta.url));
@@ -202,6 +202,7 @@ export async function withRawAgent(
   const outside = takeCensus({ cgroups: [] });
   {
     await using raw = await startRawAgent(options);
+    await raw.agent.orExit(untilServing(raw.bridge));
     const before = takeCensus({ agent: raw.agent, directories: [raw.agent.directory] });
     try {
       await body(raw);

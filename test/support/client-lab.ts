@@ -71,7 +71,11 @@ export async function withHost(body: (lab: ClientLab) => Promise<void>): Promise
     let before: Census | undefined;
     const accept = async (options?: ConnectOptions): Promise<GuestClient> => {
       const guest = await orExit(GuestClient.accept(host, { ...PATIENCE, ...options }));
-      before ??= takeCensus({ agent, directories: [agent.directory] });
+      if (before === undefined) {
+        // What serves requests is loaded with the first of them.
+        await orExit(guest.dumpStacks());
+        before = takeCensus({ agent, directories: [agent.directory] });
+      }
       return guest;
     };
     try {

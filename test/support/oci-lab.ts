@@ -10,7 +10,7 @@ import { type AgentOptions, AgentProcess } from './agent-process.ts';
 import { makeSpec, type SpecOptions, writeSpec } from './bundle.ts';
 import { descendants, processEntry } from './proc.ts';
 import { RawHost } from './raw-client.ts';
-import { negotiate } from './raw-flows.ts';
+import { negotiate, untilServing } from './raw-flows.ts';
 import { makeRootfs } from './rootfs.ts';
 
 const GCS_OCI = fileURLToPath(new URL('../../bin/gcs-oci', import.meta.url));
@@ -44,7 +44,9 @@ export class OciLab implements AsyncDisposable {
     const agent = new AgentProcess(options);
     const host = new RawHost(agent.path);
     await host.listenBridge();
-    await negotiate(await agent.orExit(host.acceptBridge()));
+    const bridge = await agent.orExit(host.acceptBridge());
+    await negotiate(bridge);
+    await untilServing(bridge);
     return new OciLab(agent, host);
   }
 

@@ -33,6 +33,12 @@ export async function negotiate(bridge: RawBridge): Promise<Record<string, unkno
   return reply.body;
 }
 
+/** Resolves when the agent has loaded what serves requests, and so holds what it holds as long as it lives. */
+export async function untilServing(bridge: RawBridge): Promise<void> {
+  // Before the negotiation it is refused.
+  await bridge.request(RAW.dumpStacks, { ContainerId: NULL_CONTAINER });
+}
+
 export async function create(
   bridge: RawBridge,
   id: string,

@@ -7,7 +7,7 @@ import { type AgentExit, AgentProcess, type TestedAgent } from './agent-process.
 import { assertNothingLeft, takeCensus } from './census.ts';
 import { descendants } from './proc.ts';
 import { type RawBridge, RawHost } from './raw-client.ts';
-import { negotiate } from './raw-flows.ts';
+import { negotiate, untilServing } from './raw-flows.ts';
 import { Session, type Tested } from './suite.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -174,6 +174,7 @@ export async function withSupervised(
   try {
     await using supervised = new SupervisedAgent(process, host);
     await supervised.connect();
+    await untilServing(supervised.bridge);
     const before = takeCensus({ agent: censusOf(supervised) });
     try {
       await body(new SupervisedSession(supervised));

@@ -1,8 +1,7 @@
 import { AgentError } from '../../errors.ts';
 import { SchemaError } from '../../schema/schema.ts';
 import type { Request } from '../catalogue.ts';
-import { Hresult, HresultError } from '../hresult.ts';
-import { PROTOCOL_VERSION } from '../message-types.ts';
+import { negotiate } from '../negotiation.ts';
 import {
   containerOf,
   type Handler,
@@ -11,28 +10,6 @@ import {
   targetOf,
   UNANSWERED,
 } from './handler.ts';
-
-export const negotiate: Handler<'NegotiateProtocol'> = ({ MinimumVersion, MaximumVersion }) => {
-  if (MinimumVersion > PROTOCOL_VERSION || MaximumVersion < PROTOCOL_VERSION) {
-    throw new HresultError(
-      Hresult.UnsupportedProtocolVersion,
-      `the versions ${MinimumVersion} to ${MaximumVersion} do not hold ${PROTOCOL_VERSION}`,
-    );
-  }
-  return {
-    Version: PROTOCOL_VERSION,
-    Capabilities: {
-      SupportedSchemaVersions: [{ Major: 2, Minor: 1 }],
-      RuntimeOsType: 'Linux',
-      GuestDefinedCapabilities: {
-        NamespaceAddRequestSupported: true,
-        SignalProcessSupported: true,
-        DumpStacksSupported: true,
-        DeleteContainerStateSupported: true,
-      },
-    },
-  };
-};
 
 /** Version 2.1 is the first that carries an OCI specification. */
 function checkSchemaVersion({ ContainerConfig }: Request<'Create'>): void {

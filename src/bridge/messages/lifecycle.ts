@@ -1,5 +1,4 @@
 import {
-  array,
   boolean,
   doc,
   embedded,
@@ -14,36 +13,7 @@ import {
 } from '../../schema/schema.ts';
 import { ociSpec } from '../../spec/oci-schema.ts';
 import { replyBase, requestBase } from './common.ts';
-
-const schemaVersion = object({ Major: u32, Minor: u32 });
-
-export const negotiateRequest = object({
-  ...requestBase,
-  MinimumVersion: u32,
-  MaximumVersion: u32,
-});
-
-const guestCapabilities = object({
-  SendHostCreateMessage: omitZero(boolean),
-  SendHostStartMessage: omitZero(boolean),
-  HvSocketConfigOnStartup: omitZero(boolean),
-  NamespaceAddRequestSupported: omitZero(boolean),
-  SignalProcessSupported: omitZero(boolean),
-  DumpStacksSupported: omitZero(boolean),
-  DeleteContainerStateSupported: omitZero(boolean),
-});
-
-export const negotiateReply = object({
-  ...replyBase,
-  Version: omitZero(u32),
-  Capabilities: optional(
-    object({
-      SupportedSchemaVersions: array(schemaVersion),
-      RuntimeOsType: doc('A host takes an empty one for Windows', string),
-      GuestDefinedCapabilities: guestCapabilities,
-    }),
-  ),
-});
+import { schemaVersion } from './negotiate.ts';
 
 const containerConfig = object({
   SchemaVersion: doc('At least 2.1', schemaVersion),

@@ -54,6 +54,14 @@ export class FakeUvm {
     };
   }
 
+  /** What opening it does first. */
+  opening: () => Promise<void> = async () => {};
+
+  async open(): Promise<UvmOperations> {
+    await this.opening();
+    return this.operations;
+  }
+
   exit(containerId: string, type: ContainerExit['type'] = 'UnexpectedExit'): void {
     if (this.#receiver === undefined) throw new Error('nobody listens for exits');
     this.#receiver({ containerId, type });

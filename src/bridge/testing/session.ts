@@ -77,7 +77,7 @@ export class BridgeSession implements AsyncDisposable {
     });
     const server = new BridgeServer({
       transport: this.transport,
-      uvm: uvm.operations,
+      uvm: () => uvm.open(),
       log,
       limits: { redialMs: 1, ...limits },
       once,

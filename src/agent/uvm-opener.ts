@@ -1,0 +1,62 @@
+import type { RootLogger } from '../log/create-logger.ts';
+import type { DescriptorStore } from '../os/descriptor-store.ts';
+import type { Reaper } from '../os/reaper.ts';
+import type { Power } from '../uvm/power.ts';
+import type { Uvm } from '../uvm/uvm.ts';
+import type { Transport } from '../vsock/transport.ts';
+import type { AgentFlags } from './flags.ts';
+import type { RuntimeChoices } from './runtimes.ts';
+
+/** What the VM stands on; it stays its owner's. */
+export interface UvmSurroundings {
+  readonly flags: AgentFlags;
+  readonly runtimes: RuntimeChoices;
+  /** Undefined: nothing is kept. */
+  readonly stateDirectory: string | undefined;
+  readonly store: DescriptorStore;
+  readonly transport: Transport;
+  readonly reaper: Reaper;
+  readonly log: RootLogger;
+  /** Under our init in a VM: the memory of the machine is the agent's to manage, plugged one too. */
+  readonly inVm: boolean;
+  readonly power: Power;
+}
+
+export interface OpenedUvm extends AsyncDisposable {
+  readonly uvm: Uvm;
+}
+
+/**
+ * The one VM of the agent, loaded and opened when it is first asked for: an agent greets its host
+ * without it. Disposing ends its containers and processes: nobody could find or end them after us.
+ */
+export class UvmOpener implements AsyncDisposable {
+  readonly #surroundings: UvmSurroundings;
+  #opening: Promise<OpenedUvm> | undefined;
+
+  constructor(surroundings: UvmSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  /** Rejects when it cannot be opened, and tries anew when it is called again. */
+  async open(): Promise<Uvm> {
+    this.#opening ??= this.#open();
+    return (await this.#opening).uvm;
+  }
+
+  async #open(): Promise<OpenedUvm> {
+    try {
+      const { openUvm } = await import('./open-uvm.ts');
+      return await openUvm(this.#surroundings);
+    } catch (error) {
+      this.#opening = undefined;
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // One that could not be opened has been told of, and holds nothing.
+    const opened = await this.#opening?.catch(() => undefined);
+    await opened?.[Symbol.asyncDispose]();
+  }
+}
