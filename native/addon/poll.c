@@ -146,6 +146,17 @@ GCS_FUNCTION(poll_start) {
   return gcs_number(env, uv_poll_start(&watch->handle, watch->events, on_ready));
 }
 
+// pollWant(handle, uv events): what it watches for from now on; 0 is nothing.
+GCS_FUNCTION(poll_want) {
+  ARGUMENTS(2);
+  poll_watch *watch = watch_of(env, args[0]);
+  if (watch == NULL) return NULL;
+  INT_ARG(events, 1);
+  if (watch->closing) return gcs_number(env, -EBADF);
+  watch->events = events;
+  return gcs_number(env, events == 0 ? uv_poll_stop(&watch->handle) : uv_poll_start(&watch->handle, events, on_ready));
+}
+
 GCS_FUNCTION(poll_stop) {
   ARGUMENTS(1);
   poll_watch *watch = watch_of(env, args[0]);
@@ -190,6 +201,7 @@ void init_poll(napi_env env, napi_value exports) {
   static const gcs_export table[] = {
       {"pollNew", poll_new}, {"pollStart", poll_start}, {"pollStop", poll_stop},
       {"pollRef", poll_ref}, {"pollClose", poll_close}, {"pollNow", poll_now},
+      {"pollWant", poll_want},
   };
   GCS_DEFINE(table);
 }

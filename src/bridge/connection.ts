@@ -1,6 +1,6 @@
-import type { Duplex } from 'node:stream';
 import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
+import type { ByteChannel, WriteDone } from '../os/byte-channel.ts';
 import type { Dispatcher, Outcome } from './dispatch.ts';
 import { type Frame, FrameDecoder, FrameError } from './frame.ts';
 import { failureOf, Hresult, HresultError } from './hresult.ts';
@@ -11,7 +11,7 @@ import { PendingRequests } from './pending.ts';
 import { failureText, replyFrame } from './reply.ts';
 
 export interface ConnectionOptions {
-  readonly stream: Duplex;
+  readonly channel: ByteChannel;
   readonly dispatcher: Pick<Dispatcher, 'dispatch'>;
   readonly limits: BridgeLimits;
   readonly log: Logger;
@@ -26,7 +26,7 @@ export interface ConnectionOptions {
  */
 export class BridgeConnection {
   readonly #options: ConnectionOptions;
-  readonly #stream: Duplex;
+  readonly #channel: ByteChannel;
   readonly #decoder: FrameDecoder;
   readonly #pending: PendingRequests;
   readonly #outbox: Outbox;
@@ -39,18 +39,23 @@ export class BridgeConnection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#stream = options.stream;
+    this.#channel = options.channel;
     this.#decoder = new FrameDecoder(options.limits.frameBytes);
     this.#pending = new PendingRequests(options.limits);
-    this.#outbox = new Outbox(options.stream, options.limits, {
-      onFull: () => this.#stream.pause(),
+    this.#outbox = new Outbox(options.channel, options.limits, {
+      onFull: () => this.#channel.pause(),
       onDrained: () => this.#readOn(),
       onAbandoned: () => this.close('the host does not read its replies'),
     });
-    this.#stream.on('error', (error) => this.close(`the connection failed: ${error.message}`));
-    this.#stream.on('close', () => this.close('the connection was closed'));
-    this.#stream.on('end', () => this.#streamEnded());
-    this.#stream.on('data', (chunk: Buffer) => this.#receive(chunk));
+    this.#channel.open({
+      data: (bytes) => this.#receive(bytes),
+      end: () => this.#streamEnded(),
+      drained: () => this.#outbox.drained(),
+      closed: (error) => {
+        if (error !== undefined) this.close(`the connection failed: ${error.message}`);
+        else this.close('the connection was closed');
+      },
+    });
   }
 
   /** Resolves with the reason when the connection is lost or closed. */
@@ -63,7 +68,7 @@ export class BridgeConnection {
   }
 
   /** Writes one frame in order with the replies. */
-  send(frame: Buffer, done: (error?: Error | null) => void): void {
+  send(frame: Buffer, done: WriteDone): void {
     if (this.#open) this.#outbox.send(frame, done);
     else done(new Error('the connection is closed'));
   }
@@ -73,7 +78,7 @@ export class BridgeConnection {
     if (!this.#open) return;
     this.#open = false;
     this.#outbox.flush();
-    this.#stream.destroy();
+    this.#channel.destroy();
     const lost = new AgentError('cancelled', `the bridge was lost: ${reason}`);
     for (const abort of this.#aborts) abort.abort(lost);
     this.#ended.resolve(reason);
@@ -101,7 +106,7 @@ export class BridgeConnection {
   /** The host has read its replies: goes on where it stopped. */
   #readOn(): void {
     this.#handleFrames();
-    if (this.#open && !this.#outbox.full) this.#stream.resume();
+    if (this.#open && !this.#outbox.full) this.#channel.resume();
   }
 
   #handleFrames(): void {

@@ -33,7 +33,7 @@ test('what a lost connection has taken does not go out again', () => {
   queue.attach(first.send);
   push(queue, 'a');
   queue.attach(second.send);
-  first.sent[0]?.done(null);
+  first.sent[0]?.done();
   expect(second.sent).toEqual([]);
   expect(queue.size).toBe(0);
 });

@@ -1,7 +1,8 @@
 import type { Logger } from '../log/logger.ts';
+import type { WriteDone } from '../os/byte-channel.ts';
 
 /** Writes one frame; tells whether the kernel took it. */
-export type SendFrame = (frame: Buffer, done: (error?: Error | null) => void) => void;
+export type SendFrame = (frame: Buffer, done: WriteDone) => void;
 
 interface Entry {
   readonly containerId: string;
@@ -49,7 +50,7 @@ export class NotificationQueue {
     if (send === undefined || entry.written) return;
     entry.written = true;
     send(entry.frame, (error) => {
-      if (error === undefined || error === null) {
+      if (error === undefined) {
         this.#entries.delete(entry);
         entry.taken?.();
         return;

@@ -1,9 +1,9 @@
-import type { Duplex } from 'node:stream';
+import type { ByteChannel, WriteDone } from '../os/byte-channel.ts';
 
 export interface OutboxEvents {
   /** More than the bound waits for the host: stop making more. */
   readonly onFull: () => void;
-  /** The host has read all of it. */
+  /** The host has read all of it: see drained(). */
   readonly onDrained: () => void;
   /** So much waits that the host will not be waited for any longer. */
   readonly onAbandoned: () => void;
@@ -14,32 +14,34 @@ export interface OutboxEvents {
  * system call. Knows how much the host has not read.
  */
 export class Outbox {
-  readonly #stream: Duplex;
+  readonly #channel: ByteChannel;
   readonly #events: OutboxEvents;
   readonly #fullBytes: number;
   readonly #abandonedBytes: number;
-  #corked = false;
+  #held = false;
   #full = false;
 
   constructor(
-    stream: Duplex,
+    channel: ByteChannel,
     limits: { unreadReplyBytes: number; abandonedReplyBytes: number },
     events: OutboxEvents,
   ) {
-    this.#stream = stream;
+    this.#channel = channel;
     this.#fullBytes = limits.unreadReplyBytes;
     this.#abandonedBytes = limits.abandonedReplyBytes;
     this.#events = events;
-    stream.on('drain', () => {
-      if (!this.#full) return;
-      this.#full = false;
-      this.#events.onDrained();
-    });
+  }
+
+  /** To be called when the channel says so. */
+  drained(): void {
+    if (!this.#full) return;
+    this.#full = false;
+    this.#events.onDrained();
   }
 
   /** Bytes the kernel has not taken yet. */
   get unreadBytes(): number {
-    return this.#stream.writableLength;
+    return this.#channel.unwritten;
   }
 
   get full(): boolean {
@@ -47,19 +49,18 @@ export class Outbox {
   }
 
   /** `done` is told whether the kernel took all of it. */
-  send(frame: Buffer, done: (error?: Error | null) => void = ignoreOutcome): void {
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#stream.cork();
+  send(frame: Buffer, done: WriteDone = ignoreOutcome): void {
+    if (!this.#held) {
+      this.#held = true;
       process.nextTick(() => this.flush());
     }
-    this.#stream.write(frame, done);
-    const unread = this.#stream.writableLength;
+    this.#channel.write(frame, done);
+    const unread = this.#channel.unwritten;
     if (unread > this.#abandonedBytes) this.#events.onAbandoned();
     else if (unread > this.#fullBytes && !this.#full) {
-      // What is corked may go out at once: judge after the kernel was asked.
+      // What is held may go out at once: judge after the kernel was asked.
       this.flush();
-      if (this.#stream.writableLength <= this.#fullBytes) return;
+      if (this.#channel.unwritten <= this.#fullBytes) return;
       this.#full = true;
       this.#events.onFull();
     }
@@ -67,9 +68,9 @@ export class Outbox {
 
   /** Hands all to the kernel now, as much as it takes. */
   flush(): void {
-    if (!this.#corked) return;
-    this.#corked = false;
-    this.#stream.uncork();
+    if (!this.#held) return;
+    this.#held = false;
+    this.#channel.flush();
   }
 }
 

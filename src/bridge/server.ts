@@ -105,7 +105,7 @@ export class BridgeServer {
 
   async #serve(raw: Connection, signal: AbortSignal): Promise<void> {
     const connection = new BridgeConnection({
-      stream: raw.stream(),
+      channel: raw.channel(),
       dispatcher: this.#dispatcher,
       limits: this.#limits,
       log: this.#log,

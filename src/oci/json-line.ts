@@ -1,11 +1,11 @@
 import { once } from 'node:events';
-import net from 'node:net';
+import { connect, type Socket } from 'node:net';
 
 /** More than any plan: a process with the largest environment a kernel takes (execve(2), 2 MiB). */
 const LINE_MAX = 8 * 1024 * 1024;
 
 /** One JSON value and a line feed from a socket; undefined when it ends before. */
-export async function readJsonLine(socket: net.Socket): Promise<unknown> {
+export async function readJsonLine(socket: Socket): Promise<unknown> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
@@ -18,13 +18,13 @@ export async function readJsonLine(socket: net.Socket): Promise<unknown> {
   return undefined;
 }
 
-export function writeJsonLine(socket: net.Socket, value: unknown): void {
+export function writeJsonLine(socket: Socket, value: unknown): void {
   socket.write(`${JSON.stringify(value)}\n`);
 }
 
 /** Connects to a unix socket. Rejects with the error of connect(2). */
-export async function connectTo(path: string): Promise<net.Socket> {
-  const socket = net.connect({ path });
+export async function connectTo(path: string): Promise<Socket> {
+  const socket = connect({ path });
   await once(socket, 'connect');
   return socket;
 }

@@ -75,6 +75,8 @@ export interface NativeAddon {
   pollNew(fd: number, uvEvents: number, callback: (revents: number) => void): PollHandle | number;
   pollStart(handle: PollHandle): number;
   pollStop(handle: PollHandle): number;
+  /** `uvEvents` as pollNew's; starts the poll, or stops it for none. */
+  pollWant(handle: PollHandle, uvEvents: number): number;
   pollRef(handle: PollHandle, keepAlive: boolean): number;
   pollClose(handle: PollHandle): number;
   pollNow(fd: number, events: number): number;

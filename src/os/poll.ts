@@ -4,6 +4,14 @@ import { native, type PollHandle } from './native.ts';
 /** What an FdPoll waits for; POLLHUP and POLLERR are always reported. */
 export type Readiness = { readable: boolean; writable: boolean; hangup: boolean };
 
+/** What to wait for. */
+export interface Interest {
+  read?: boolean;
+  write?: boolean;
+  disconnect?: boolean;
+  priority?: boolean;
+}
+
 const UV_READABLE = 1;
 const UV_WRITABLE = 2;
 const UV_DISCONNECT = 4;
@@ -14,6 +22,15 @@ const POLLOUT = 0x4;
 const POLLERR = 0x8;
 const POLLHUP = 0x10;
 const POLLRDHUP = 0x2000;
+
+function eventsOf({ read, write, disconnect, priority }: Interest): number {
+  return (
+    (read ? UV_READABLE : 0) |
+    (write ? UV_WRITABLE : 0) |
+    (disconnect ? UV_DISCONNECT : 0) |
+    (priority ? UV_PRIORITIZED : 0)
+  );
+}
 
 /**
  * uv_poll on one descriptor: the event loop wakes when it is ready, no thread is blocked. The
@@ -31,24 +48,16 @@ const POLLRDHUP = 0x2000;
  */
 export class FdPoll implements Disposable {
   readonly #handle: PollHandle;
+  #events: number;
   #closed = false;
 
-  constructor(
-    fd: number,
-    interest: { read?: boolean; write?: boolean; disconnect?: boolean; priority?: boolean },
-    onReady: (ready: Readiness) => void,
-  ) {
-    const { read = false, write = false, disconnect = false, priority = false } = interest;
-    const events =
-      (read ? UV_READABLE : 0) |
-      (write ? UV_WRITABLE : 0) |
-      (disconnect ? UV_DISCONNECT : 0) |
-      (priority ? UV_PRIORITIZED : 0);
-    const handle = native().pollNew(fd, events, (revents) => {
+  constructor(fd: number, interest: Interest, onReady: (ready: Readiness) => void) {
+    this.#events = eventsOf(interest);
+    const handle = native().pollNew(fd, this.#events, (revents) => {
       const over = (revents & (POLLERR | POLLHUP)) !== 0;
       onReady({
-        readable: read && (over || (revents & POLLIN) !== 0),
-        writable: write && (over || (revents & POLLOUT) !== 0),
+        readable: (this.#events & UV_READABLE) !== 0 && (over || (revents & POLLIN) !== 0),
+        writable: (this.#events & UV_WRITABLE) !== 0 && (over || (revents & POLLOUT) !== 0),
         hangup: over || (revents & POLLRDHUP) !== 0,
       });
     });
@@ -63,6 +72,14 @@ export class FdPoll implements Disposable {
       this.close();
       throw error;
     }
+  }
+
+  /** Waits for this from now on; for nothing it is as if paused. Throws EBADF after close. */
+  want(interest: Interest): void {
+    const events = eventsOf(interest);
+    if (events === this.#events) return;
+    check('epoll_ctl', native().pollWant(this.#handle, events));
+    this.#events = events;
   }
 
   /** Stops delivery without giving up the handle; a paused poll does not keep the event loop alive. */
@@ -99,7 +116,7 @@ export class FdPoll implements Disposable {
 /** Resolves when `fd` is ready; rejects with the signal's reason. */
 export function untilReady(
   fd: number,
-  interest: { read?: boolean; write?: boolean; disconnect?: boolean; priority?: boolean },
+  interest: Interest,
   options: { signal?: AbortSignal } = {},
 ): Promise<Readiness> {
   const { signal } = options;

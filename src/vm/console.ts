@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import net from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { LogFile } from './log-file.ts';
 
@@ -18,8 +18,8 @@ const CLIENT_BACKLOG = 1024 ** 2;
 export class GuestConsole extends EventEmitter<{ marker: [ConsoleMarker] }> implements Disposable {
   readonly #stream: Duplex;
   readonly #log: LogFile;
-  readonly #server: net.Server;
-  readonly #clients = new Set<net.Socket>();
+  readonly #server: Server;
+  readonly #clients = new Set<Socket>();
   readonly #seen = new Set<ConsoleMarker>();
   #line = '';
 
@@ -27,7 +27,7 @@ export class GuestConsole extends EventEmitter<{ marker: [ConsoleMarker] }> impl
     super();
     this.#stream = stream;
     this.#log = new LogFile(logFile);
-    this.#server = net.createServer((client) => this.#admit(client));
+    this.#server = createServer((client) => this.#admit(client));
     stream.on('error', () => {});
     stream.on('data', (bytes: Buffer) => this.#output(bytes));
   }
@@ -44,7 +44,7 @@ export class GuestConsole extends EventEmitter<{ marker: [ConsoleMarker] }> impl
     this.#log[Symbol.dispose]();
   }
 
-  #admit(client: net.Socket): void {
+  #admit(client: Socket): void {
     this.#clients.add(client);
     client.on('error', () => {});
     client.once('close', () => this.#clients.delete(client));

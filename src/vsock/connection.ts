@@ -1,6 +1,8 @@
 import type { Duplex } from 'node:stream';
+import type { ByteChannel } from '../os/byte-channel.ts';
 import type { Fd } from '../os/fd.ts';
 import { toDuplex } from '../os/socket.ts';
+import { SocketChannel } from '../os/socket-channel.ts';
 import { failure } from './failure.ts';
 import type { Connection, Port } from './transport.ts';
 
@@ -23,6 +25,10 @@ export class FdConnection implements Connection {
 
   stream(): Duplex {
     return toDuplex(this.#give('stream'));
+  }
+
+  channel(): ByteChannel {
+    return new SocketChannel(this.#give('channel'));
   }
 
   /** Closes the descriptor unless it was given away; then it is its new owner's to close. */

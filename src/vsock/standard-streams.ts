@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { Fd } from '../os/fd.ts';
 import { openFile } from '../os/pipe.ts';
-import type { StreamPair } from './stdio.ts';
+import type { StreamPair } from './stdio-connection.ts';
 
 const STDIN = 0;
 const STDOUT = 1;

@@ -1,17 +1,8 @@
-import type { Duplex } from 'node:stream';
-import type { Fd } from '../os/fd.ts';
-import { toDuplex } from '../os/socket.ts';
 import { checkPort, failure, transportFailure } from './failure.ts';
 import { BRIDGE_PORT } from './ports.ts';
 import { claimStandardStreams } from './standard-streams.ts';
-import { isOneSocket, PairedStream } from './stdio-stream.ts';
+import type { StreamPair } from './stdio-connection.ts';
 import type { Connection, DialOptions, Listener, Port, Transport } from './transport.ts';
-
-/** A descriptor to read from and one to write to; they may share one socket. */
-export interface StreamPair {
-  input: Fd;
-  output: Fd;
-}
 
 export interface StdioOptions {
   /** Opens the pair, at the first dial; default: takes over descriptors 0 and 1 of the process. */
@@ -50,6 +41,7 @@ export class StdioTransport implements Transport {
       throw failure('refused', place, 'standard input and output can be used only once');
     this.#state = 'used';
     try {
+      const { StdioConnection } = await import('./stdio-connection.ts');
       return new StdioConnection(this.#open(), port);
     } catch (error) {
       throw transportFailure(error, place);
@@ -67,51 +59,5 @@ export class StdioTransport implements Transport {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#state = 'closed';
     await this.#others?.[Symbol.asyncDispose]();
-  }
-}
-
-class StdioConnection implements Connection {
-  readonly port: Port;
-  #pair: StreamPair | undefined;
-
-  constructor(pair: StreamPair, port: Port) {
-    this.#pair = pair;
-    this.port = port;
-  }
-
-  /** Only for a pair that is one socket; two descriptors cannot be given away as one: 'unsupported'. */
-  takeFd(): Fd {
-    const { input, output } = this.#current('takeFd');
-    if (!isOneSocket(input, output)) {
-      const place = { transport: 'stdio', port: this.port, operation: 'takeFd' };
-      throw failure('unsupported', place, 'input and output are two descriptors; use stream()');
-    }
-    this.#pair = undefined;
-    output.close();
-    return input;
-  }
-
-  stream(): Duplex {
-    const { input, output } = this.#current('stream');
-    this.#pair = undefined;
-    if (!isOneSocket(input, output)) return new PairedStream(input, output);
-    output.close();
-    return toDuplex(input);
-  }
-
-  close(): void {
-    this.#pair?.input.close();
-    this.#pair?.output.close();
-    this.#pair = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  #current(operation: string): StreamPair {
-    if (this.#pair !== undefined) return this.#pair;
-    const place = { transport: 'stdio', port: this.port, operation };
-    throw failure('closed', place, 'the connection was closed or given away before');
   }
 }

@@ -1,12 +1,13 @@
 import type { Duplex } from 'node:stream';
+import type { ByteChannel } from '../os/byte-channel.ts';
 import type { Fd } from '../os/fd.ts';
 
 /** A vsock port number, 0 to 2^32-2 (vsock(7)); 2^32-1 is VMADDR_PORT_ANY. */
 export type Port = number;
 
 /**
- * One stream connection. It is used in one of two ways: as a raw descriptor that is given away
- * (stdio of a process, a relay) or as a Duplex (the bridge). Choosing one ends the other.
+ * One stream connection. It is used in one of three ways: as a raw descriptor that is given away
+ * (stdio of a process, a relay), as a channel (the bridge) or as a Duplex. Choosing one ends the others.
  */
 export interface Connection extends Disposable {
   /** The port it was dialed to or accepted on. */
@@ -15,6 +16,8 @@ export interface Connection extends Disposable {
   takeFd(): Fd;
   /** Wraps it in a Duplex with half-close both ways (allowHalfOpen); the Duplex owns it from now on. */
   stream(): Duplex;
+  /** What the bridge needs of a Duplex, without loading node:stream. The channel owns it from now on. */
+  channel(): ByteChannel;
   close(): void;
 }
 

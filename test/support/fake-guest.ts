@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { type Duplex, duplexPair } from 'node:stream';
+import { DuplexChannel } from '../../src/os/duplex-channel.ts';
 import { FIRST_STDIO_PORT } from '../../src/vsock/ports.ts';
 import {
   type Connection,
@@ -185,6 +186,7 @@ function memoryConnection(port: Port, stream: Duplex): Connection {
   return {
     port,
     stream: () => stream,
+    channel: () => new DuplexChannel(stream),
     takeFd: () => {
       throw new Error('a stream in memory has no descriptor');
     },

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseCgroupMounts } from '../../src/cgroup/hierarchy.ts';
@@ -139,6 +147,8 @@ export class RuntimeLab {
     this.complaints.length = 0;
     this.runtime = this.runtimeOf(this.program); // Knows nothing of what a failed test had.
     this.#watched = this.reaper.watched;
+    // Node opens one inotify(7) instance with the first watch, and keeps it.
+    watch(this.directory).close();
     this.#before = takeCensus(this.#scope());
   }
 

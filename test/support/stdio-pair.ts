@@ -2,7 +2,8 @@ import type { Fd } from '../../src/os/fd.ts';
 import { pipe } from '../../src/os/pipe.ts';
 import { socketPair } from '../../src/os/socket.ts';
 import { BRIDGE_PORT } from '../../src/vsock/ports.ts';
-import { StdioTransport, type StreamPair } from '../../src/vsock/stdio.ts';
+import { StdioTransport } from '../../src/vsock/stdio.ts';
+import type { StreamPair } from '../../src/vsock/stdio-connection.ts';
 import type { Transport } from '../../src/vsock/transport.ts';
 import type { TransportPair } from './transport-pair.ts';
 

@@ -2,6 +2,7 @@ import { RAW, RawBridge, ZERO_ACTIVITY } from '../../../test/support/raw-client.
 import { createLogger } from '../../log/create-logger.ts';
 import type { LogEntry } from '../../log/format.ts';
 import { socketPair, toDuplex } from '../../os/socket.ts';
+import { SocketChannel } from '../../os/socket-channel.ts';
 import {
   type Connection,
   type Port,
@@ -35,6 +36,7 @@ class PairTransport implements Transport {
       port,
       takeFd: () => agent,
       stream: () => toDuplex(agent),
+      channel: () => new SocketChannel(agent),
       close,
       [Symbol.dispose]: close,
     };

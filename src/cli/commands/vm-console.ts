@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import net from 'node:net';
+import { connect } from 'node:net';
 import { defineCommand } from '../command.ts';
 import { EXIT_OK, UsageError } from '../exit-codes.ts';
 import { SignalWatch } from '../signals.ts';
@@ -22,7 +22,7 @@ export const vmConsoleCommand = defineCommand({
   async run(_values, [name, ...more], io) {
     if (more.length > 0) throw new UsageError(`unexpected argument "${more[0]}"`);
     const { directory } = vmTarget(name ?? DEFAULT_VM, io);
-    const socket = net.connect(directory.console);
+    const socket = connect(directory.console);
     await once(socket, 'connect');
     if (io.stdin.isTTY === true) io.stderr.write('Ctrl-] leaves the console.\r\n');
     using _raw = rawMode(io);

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
-import net from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Fd } from '../../os/fd.ts';
 import { untilReady } from '../../os/poll.ts';
@@ -33,7 +33,7 @@ export interface StandIn {
  */
 export async function launchStandIn(options: LaunchOptions): Promise<StandIn> {
   const socketPath = join(options.directory, `r${process.pid}`);
-  const server = net.createServer();
+  const server = createServer();
   server.listen(socketPath);
   await once(server, 'listening');
   try {
@@ -74,13 +74,13 @@ async function spawn(
 }
 
 /** What it says, or that it ended without a word. */
-async function reportOf(server: net.Server, pidfd: Fd, plan: StandInPlan): Promise<StandInReport> {
+async function reportOf(server: Server, pidfd: Fd, plan: StandInPlan): Promise<StandInReport> {
   const abort = new AbortController();
   const ended = untilReady(pidfd.raw, { read: true }, { signal: abort.signal }).then(
     (): StandInReport => ({ error: 'the process that stands for it ended without a word' }),
   );
   const told = once(server, 'connection', { signal: abort.signal }).then(
-    async ([socket]: net.Socket[]): Promise<StandInReport> => {
+    async ([socket]: Socket[]): Promise<StandInReport> => {
       if (socket === undefined) throw new Error('a connection without a socket');
       writeJsonLine(socket, plan);
       const report = (await readJsonLine(socket)) as StandInReport | undefined;

@@ -1,7 +1,5 @@
-import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { ReadStream } from 'node:tty';
 import type { ManagedProcess } from '../../client/management/index.ts';
 import { getWindowSize } from '../../os/pty.ts';
 
@@ -35,7 +33,7 @@ function passInput(from: Readable, to: Writable): void {
   from.on('error', () => to.end());
   from.pipe(to);
   // The end of the process must not wait for the end of our input.
-  if (from instanceof Socket || from instanceof ReadStream) from.unref();
+  if ('unref' in from && typeof from.unref === 'function') from.unref();
 }
 
 /** When our side is closed the stream is, so that the process finds its output closed. */

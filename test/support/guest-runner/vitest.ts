@@ -59,8 +59,8 @@ export function it(title: string, run: Case['run'], timeoutMs = TIMEOUT_MS): voi
   open.members.push({ title, run, timeoutMs });
 }
 it.skip = (title: string): void => it(title, undefined);
-it.each = (rows: readonly unknown[]) => (title: string, body: EachBody) => {
-  for (const row of rows) it(titleOf(title, row), () => body(...valuesOf(row)));
+it.each = (rows: readonly unknown[]) => (title: string, body: EachBody, timeoutMs?: number) => {
+  for (const row of rows) it(titleOf(title, row), () => body(...valuesOf(row)), timeoutMs);
 };
 export const test = it;
 
