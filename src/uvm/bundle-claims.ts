@@ -29,7 +29,7 @@ function checkPlace(path: string, field: string): void {
 function checkDirectory(path: string, field: string): void {
   let real: string;
   try {
-    real = realpathSync(path);
+    real = realpathSync.native(path);
   } catch (error) {
     if (!hasCode(error, 'ENOENT') || path === '/') throw error;
     if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {

@@ -127,14 +127,13 @@ async function createRecorded(
   write: () => WrittenBundle,
   context: RecordedCreate,
 ): Promise<Container> {
-  const { bundle, scratch, record, logger } = context;
+  const { bundle, scratch, logger } = context;
   const written = write();
   const removeBundle = async (): Promise<void> => {
     written.undo();
     await removeDirectory(bundle, written.madeDirectory, logger);
   };
   try {
-    record.keepSpec(join(bundle, 'config.json'));
     const surroundings = await Surroundings.make(plan, context);
     const removeAll = async (): Promise<void> => {
       await surroundings[Symbol.asyncDispose]();
@@ -173,7 +172,7 @@ async function createInBundle(
   });
   let created: RuntimeContainer;
   try {
-    created = await runtimeFailure('create', id, () =>
+    const creating = runtimeFailure('create', id, () =>
       runtime.create({
         id,
         bundle,
@@ -183,6 +182,9 @@ async function createInBundle(
         ...(restore === undefined ? {} : { checkpoint: restore.checkpoint }),
       }),
     );
+    // While the runtime works: it is of use only once there is a container.
+    record.keepSpec(join(bundle, 'config.json'));
+    created = await creating;
     initStreams.started(created.init.terminal);
     if (network !== undefined) await joinOrDelete(network, created, plan.files, logger);
   } catch (error) {

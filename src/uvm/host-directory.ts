@@ -36,7 +36,7 @@ export function mountsBelow(directory: string): string[] {
 /** Is it, links followed, below one of the roots that hold nothing but container state? */
 export function holdsContainersOnly(directory: string): boolean {
   try {
-    return isBelowRoots(realpathSync(directory));
+    return isBelowRoots(realpathSync.native(directory));
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return false;
     throw error;
@@ -60,7 +60,7 @@ export async function removeHostDirectory(
 ): Promise<RemoveOutcome> {
   let real: string;
   try {
-    real = realpathSync(directory);
+    real = realpathSync.native(directory);
     if (lstatSync(directory).isSymbolicLink()) return { kept: 'is a symbolic link' };
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return 'absent';

@@ -150,7 +150,8 @@ describe('a Create that fails after any of its steps leaves nothing:', () => {
         // A link of this kind goes with the namespace it is in, a real adapter comes back.
         remove: async () => {
           await s.delete('net');
-          await s.uvmSh('while ip link show ens3 2>/dev/null; do sleep 0.05; done');
+          // The kernel removes the namespace, the link in it and so the link's peer some time later.
+          await s.uvmSh('while ip link show p-ens3 2>/dev/null; do sleep 0.05; done');
           await plug();
         },
       });
