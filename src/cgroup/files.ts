@@ -1,20 +1,16 @@
-import { close, open, read, readFileSync } from 'node:fs';
-import { promisify } from 'node:util';
+import { constants } from 'node:os';
 import { hasCode } from '../os/errors.ts';
+import { readKernelFile } from '../os/kernel-file.ts';
 
-const openAsync = promisify(open);
-const closeAsync = promisify(close);
-const readAsync = promisify(read);
-
-const chunk = 4096;
 /** io.stat of a machine with thousands of disks stays below this; more is not a statistics file. */
 const largestFile = 1024 * 1024;
 
 /** 2^64 - 1: how "max" (no limit) is written where figures are unsigned 64-bit integers. */
 export const unlimited = 0xffff_ffff_ffff_ffffn;
 
-/** Errnos of a file or cgroup that is not there: ENODEV comes from a cgroup removed after the open, ESRCH from a process that ended then, EOPNOTSUPP from a file that has no meaning in this cgroup (cgroups(7), threaded mode). */
-const absent = ['ENOENT', 'ENODEV', 'ENOTDIR', 'ESRCH', 'EOPNOTSUPP'];
+/** Errnos of a file or cgroup that is not there: ENODEV comes from a cgroup removed after the open, ESRCH from a process that ended then, ENXIO from its network namespace that ended with it, EOPNOTSUPP from a file that has no meaning in this cgroup (cgroups(7), threaded mode). */
+const absent = ['ENOENT', 'ENODEV', 'ENOTDIR', 'ESRCH', 'ENXIO', 'EOPNOTSUPP'] as const;
+const absentNumbers: ReadonlySet<number> = new Set(absent.map((code) => constants.errno[code]));
 
 /** True for the error of a file, cgroup or process that is not there. */
 export function isAbsence(error: unknown): boolean {
@@ -22,42 +18,12 @@ export function isAbsence(error: unknown): boolean {
 }
 
 /**
- * The text of a cgroup or proc file, undefined when it is not there. Three trips through the
- * thread pool for the usual short file, where readFile takes five.
+ * The text of a cgroup or proc file, undefined when it is not there. Throws for one larger than
+ * `largest` bytes. At once: these files are the kernel's memory (`src/os/kernel-file.ts`), and
+ * reading them waits for no disk and for no process.
  */
-export async function readFileIfPresent(path: string): Promise<string | undefined> {
-  try {
-    const fd = await openAsync(path, 'r');
-    try {
-      return await readToEnd(fd, path);
-    } finally {
-      await closeAsync(fd);
-    }
-  } catch (error) {
-    if (isAbsence(error)) return undefined;
-    throw error;
-  }
-}
-
-/** The same at once, for files of /proc, which no pressure on memory or disks can hold up. */
-export function readFileIfPresentSync(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch (error) {
-    if (isAbsence(error)) return undefined;
-    throw error;
-  }
-}
-
-async function readToEnd(fd: number, path: string): Promise<string> {
-  const parts: Buffer[] = [];
-  for (let total = 0; total <= largestFile; ) {
-    const { buffer, bytesRead } = await readAsync(fd, Buffer.allocUnsafe(chunk), 0, chunk, null);
-    if (bytesRead === 0) return Buffer.concat(parts).toString('latin1');
-    parts.push(buffer.subarray(0, bytesRead));
-    total += bytesRead;
-  }
-  throw new Error(`${path} is larger than ${largestFile} bytes`);
+export function readFileIfPresent(path: string, largest = largestFile): string | undefined {
+  return readKernelFile(path, { largest, absent: absentNumbers });
 }
 
 /**
@@ -74,8 +40,8 @@ export function parseCount(text: string, max: bigint = unlimited): bigint | unde
 }
 
 /** The one figure of a file; 0 when the file is not there. Throws on a file that holds anything else. */
-export async function readCount(path: string, max: bigint = unlimited): Promise<bigint> {
-  const text = await readFileIfPresent(path);
+export function readCount(path: string, max: bigint = unlimited): bigint {
+  const text = readFileIfPresent(path);
   if (text === undefined) return 0n;
   const value = parseCount(text, max);
   if (value === undefined) throw new Error(`${path} holds no number: ${text.slice(0, 64)}`);
@@ -84,27 +50,22 @@ export async function readCount(path: string, max: bigint = unlimited): Promise<
 
 /** Figures by name, from lines "name value" (cgroups(7) "flat keyed"); lines of any other form are left out. A name that is missing is 0. */
 export class KeyedCounts {
-  readonly #values = new Map<string, bigint>();
+  readonly #texts = new Map<string, string>();
 
   constructor(text: string) {
     for (const line of text.split('\n')) {
       const space = line.indexOf(' ');
-      if (space <= 0) continue;
-      const value = parseCount(line.slice(space + 1));
-      if (value !== undefined) this.#values.set(line.slice(0, space), value);
+      if (space > 0) this.#texts.set(line.slice(0, space), line.slice(space + 1));
     }
   }
 
+  /** Parsed as it is asked for: memory.stat has three times as many lines as anybody wants. */
   get(name: string): bigint {
-    return this.#values.get(name) ?? 0n;
-  }
-
-  has(name: string): boolean {
-    return this.#values.has(name);
+    return parseCount(this.#texts.get(name) ?? '') ?? 0n;
   }
 }
 
-export async function readKeyed(path: string): Promise<KeyedCounts | undefined> {
-  const text = await readFileIfPresent(path);
+export function readKeyed(path: string): KeyedCounts | undefined {
+  const text = readFileIfPresent(path);
   return text === undefined ? undefined : new KeyedCounts(text);
 }

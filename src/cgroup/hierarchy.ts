@@ -1,4 +1,4 @@
-import { readFileIfPresentSync } from './files.ts';
+import { readFileIfPresent } from './files.ts';
 
 /**
  * Where one cgroup is on this machine, as absolute directories. In the hybrid layout both parts
@@ -35,7 +35,7 @@ export interface CgroupMount {
 export function locateCgroup(pid: number): Cgroup | undefined {
   const membership = readMembership(pid);
   // The state is read after the membership: not a zombie now means it was none then.
-  const stat = readFileIfPresentSync(`/proc/${pid}/stat`);
+  const stat = readFileIfPresent(`/proc/${pid}/stat`);
   if (membership === undefined || stat === undefined || hasEnded(stat)) return undefined;
   return resolveCgroup(membership, cgroupMounts());
 }
@@ -46,7 +46,7 @@ export function locateCgroup(pid: number): Cgroup | undefined {
  * the process is gone.
  */
 export function readMembership(pid: number): Membership | undefined {
-  return readFileIfPresentSync(`/proc/${pid}/cgroup`) as Membership | undefined;
+  return readFileIfPresent(`/proc/${pid}/cgroup`) as Membership | undefined;
 }
 
 /**
@@ -83,12 +83,16 @@ export function apartFromAgent(cgroup: Cgroup): Cgroup | undefined {
   return { controllers, unified };
 }
 
+/** In bytes: each container adds a line, with the options of its overlay up to a page long. */
+const largestMountTable = 64 * 1024 * 1024;
+
 let mounts: readonly CgroupMount[] = [];
 
 /** Kept once there are any: hierarchies are mounted when the machine starts, and the file grows with each container. */
 export function cgroupMounts(): readonly CgroupMount[] {
   if (mounts.length === 0) {
-    mounts = parseCgroupMounts(readFileIfPresentSync('/proc/self/mountinfo') ?? '');
+    const text = readFileIfPresent('/proc/self/mountinfo', largestMountTable);
+    mounts = parseCgroupMounts(text ?? '');
   }
   return mounts;
 }

@@ -4,7 +4,7 @@ import { AgentError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { Uevents } from '../os/uevents.ts';
 import { watchAgent } from './agent-memory.ts';
-import { readFileIfPresentSync } from './files.ts';
+import { readFileIfPresent } from './files.ts';
 import type { Cgroup } from './hierarchy.ts';
 import { cgroupAt, makeCgroup } from './make.ts';
 import { OomWatch } from './oom-watch.ts';
@@ -121,13 +121,13 @@ function limitFile(pods: Cgroup, limit: number): { file: string; value: string }
 function countBelow(root: string | undefined): void {
   if (root === undefined) return;
   const file = `${root}/memory.use_hierarchy`;
-  if (readFileIfPresentSync(file)?.trim() === '0') writeFileSync(file, '1', { flag: 'r+' });
+  if (readFileIfPresent(file)?.trim() === '0') writeFileSync(file, '1', { flag: 'r+' });
 }
 
 /** Kernel documentation "Memory Hot(Un)Plug": what is plugged in is not used until it is put online. */
 function takePlugged(log: Logger): void {
   const file = '/sys/devices/system/memory/auto_online_blocks';
-  if (readFileIfPresentSync(file)?.trim() !== 'offline') return;
+  if (readFileIfPresent(file)?.trim() !== 'offline') return;
   try {
     writeFileSync(file, 'online', { flag: 'r+' });
   } catch (error) {

@@ -26,18 +26,18 @@ export function emptyMetrics(): Metrics {
  * are not there leave their figure zero. AgentError 'container-not-running' when the cgroup
  * itself is gone.
  *
- * Files are read one after the other: a cgroup file can block in the kernel (memory under
- * pressure), and then one of Node's few pool threads waits, not all of them.
+ * At once, some two hundred microseconds: who looks at many cgroups lets others have their turn in
+ * between.
  */
-export async function readCgroupMetrics(cgroup: Cgroup): Promise<Metrics> {
+export function readCgroupMetrics(cgroup: Cgroup): Metrics {
   const { controllers, unified } = cgroup;
-  const legacy = await readV1(controllers);
+  const legacy = readV1(controllers);
   // Where v1 has controllers, that is where the container has cgroups of its own: when they are
   // gone so is it, whichever unified cgroup, perhaps the agent's, it was in besides.
   const rest =
     unified === undefined || (legacy === undefined && hasControllers(cgroup))
       ? undefined
-      : await readV2(unified);
+      : readV2(unified);
   if (legacy === undefined && rest === undefined) {
     throw new AgentError('container-not-running', 'the cgroup of the container is gone');
   }

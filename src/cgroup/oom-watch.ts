@@ -1,5 +1,5 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { isAbsence, KeyedCounts, readFileIfPresentSync } from './files.ts';
+import { isAbsence, KeyedCounts, readFileIfPresent } from './files.ts';
 import type { Cgroup } from './hierarchy.ts';
 import { LegacyMemoryEvent } from './memory-events.ts';
 
@@ -103,12 +103,12 @@ export class OomWatch implements Disposable {
 }
 
 function legacyKills(file: string): number | undefined {
-  const text = readFileIfPresentSync(file);
+  const text = readFileIfPresent(file);
   return text === undefined ? undefined : Number(new KeyedCounts(text).get('oom_kill'));
 }
 
 function unifiedCounts(file: string): OomCounts | undefined {
-  const text = readFileIfPresentSync(file);
+  const text = readFileIfPresent(file);
   if (text === undefined) return undefined;
   const counts = new KeyedCounts(text);
   return { events: Number(counts.get('oom')), kills: Number(counts.get('oom_kill')) };

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { isAbsence, KeyedCounts, readFileIfPresentSync } from './files.ts';
+import { isAbsence, KeyedCounts, readFileIfPresent } from './files.ts';
 import type { Cgroup } from './hierarchy.ts';
 
 /**
@@ -19,7 +19,7 @@ export function readOomKills(cgroup: Cgroup): number | undefined {
 }
 
 function killsIn(file: string): number | undefined {
-  const text = readFileIfPresentSync(file);
+  const text = readFileIfPresent(file);
   return text === undefined ? undefined : Number(new KeyedCounts(text).get('oom_kill'));
 }
 

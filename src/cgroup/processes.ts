@@ -178,7 +178,7 @@ async function freezeForKill(place: Place, signal: AbortSignal | undefined): Pro
 }
 
 async function listBelow(directory: string): Promise<number[]> {
-  const text = (await readFileIfPresent(`${directory}/cgroup.procs`)) ?? '';
+  const text = readFileIfPresent(`${directory}/cgroup.procs`) ?? '';
   // 0 stands for a process outside our pid namespace.
   const pids = text
     .split('\n')
@@ -244,7 +244,7 @@ async function freezeV1(directory: string, signal: AbortSignal | undefined): Pro
     signal?.throwIfAborted();
     // Written each time: a process that was forked since the last time has to be told as well.
     if (!(await write(file, 'FROZEN'))) return;
-    const state = await readFileIfPresent(file);
+    const state = readFileIfPresent(file);
     if (state === undefined || state.trim() === 'FROZEN') return;
     await delay(wait, undefined, signal === undefined ? {} : { signal });
   }
@@ -271,7 +271,7 @@ async function untilEvent(
     for (;;) {
       signal?.throwIfAborted();
       if (failure !== undefined) throw failure;
-      const text = await readFileIfPresent(file);
+      const text = readFileIfPresent(file);
       if (text === undefined || text.split('\n').includes(line)) return;
       await woken.promise;
       woken = Promise.withResolvers();

@@ -1,4 +1,4 @@
-import type { Dirent } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { isAbsence, readCount, readFileIfPresent } from './files.ts';
 import type { HugetlbStat, RdmaEntry, RdmaStat } from './gen/metrics.ts';
@@ -8,57 +8,61 @@ export interface HugetlbFiles {
   usage: string;
   max: string;
   /** How often the limit was hit; `prefix` is "DIRECTORY/hugetlb.SIZE". */
-  failcnt: (prefix: string) => Promise<bigint>;
+  failcnt: (prefix: string) => bigint;
 }
 
 /** One entry per page size the cgroup has files for; none without the controller. */
-export async function readHugetlb(directory: string, files: HugetlbFiles): Promise<HugetlbStat[]> {
+export function readHugetlb(directory: string, files: HugetlbFiles): HugetlbStat[] {
   const stats: HugetlbStat[] = [];
-  for (const pagesize of await pageSizes(directory, files.usage)) {
+  for (const pagesize of pageSizes(directory, files.usage)) {
     const prefix = `${directory}/hugetlb.${pagesize}`;
     stats.push({
-      usage: await readCount(`${prefix}.${files.usage}`),
-      max: await readCount(`${prefix}.${files.max}`),
-      failcnt: await files.failcnt(prefix),
+      usage: readCount(`${prefix}.${files.usage}`),
+      max: readCount(`${prefix}.${files.max}`),
+      failcnt: files.failcnt(prefix),
       pagesize,
     });
   }
   return stats;
 }
 
-async function pageSizes(directory: string, suffix: string): Promise<string[]> {
+function pageSizes(directory: string, suffix: string): string[] {
   const sizes: string[] = [];
-  for (const { name } of await listDirectory(directory)) {
-    const [controller, size, ...rest] = name.split('.');
-    if (controller === 'hugetlb' && size !== undefined && rest.join('.') === suffix) {
-      sizes.push(size);
-    }
+  for (const name of namesIn(directory)) {
+    if (!name.startsWith('hugetlb.')) continue;
+    const [, size, ...rest] = name.split('.');
+    if (size !== undefined && rest.join('.') === suffix) sizes.push(size);
   }
   return sizes.sort();
 }
 
 /** What is in a directory; nothing when it is not there. */
-async function listDirectory(directory: string): Promise<Dirent[]> {
+function namesIn(directory: string): string[] {
   try {
-    return await readdir(directory, { withFileTypes: true });
+    return readdirSync(directory);
   } catch (error) {
     if (isAbsence(error)) return [];
     throw error;
   }
 }
 
-/** The cgroups directly below one; none when it is gone. */
+/** The cgroups directly below one; none when it is gone. Not at once: a container may have made any number of them. */
 export async function subdirectories(directory: string): Promise<string[]> {
-  const entries = await listDirectory(directory);
-  return entries
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => `${directory}/${entry.name}`);
+  try {
+    const entries = await readdir(directory, { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => `${directory}/${entry.name}`);
+  } catch (error) {
+    if (isAbsence(error)) return [];
+    throw error;
+  }
 }
 
 /** rdma.current and rdma.max are the same in both versions; undefined without the controller. */
-export async function readRdma(directory: string): Promise<RdmaStat | undefined> {
-  const current = await readFileIfPresent(`${directory}/rdma.current`);
-  const limit = await readFileIfPresent(`${directory}/rdma.max`);
+export function readRdma(directory: string): RdmaStat | undefined {
+  const current = readFileIfPresent(`${directory}/rdma.current`);
+  const limit = readFileIfPresent(`${directory}/rdma.max`);
   if (current === undefined && limit === undefined) return undefined;
   return { current: parseRdma(current ?? ''), limit: parseRdma(limit ?? '') };
 }

@@ -14,7 +14,7 @@ const files = {
 } as const satisfies Record<keyof BlkIOStat, string>;
 
 /** Block I/O of a v1 cgroup; undefined when the controller has nothing there. */
-export async function readBlkio(directory: string): Promise<BlkIOStat | undefined> {
+export function readBlkio(directory: string): BlkIOStat | undefined {
   const stat: BlkIOStat = {
     io_service_bytes_recursive: [],
     io_serviced_recursive: [],
@@ -27,7 +27,7 @@ export async function readBlkio(directory: string): Promise<BlkIOStat | undefine
   };
   let present = false;
   for (const key of Object.keys(files) as (keyof BlkIOStat)[]) {
-    const text = await readFileIfPresent(`${directory}/blkio.${files[key]}`);
+    const text = readFileIfPresent(`${directory}/blkio.${files[key]}`);
     if (text === undefined) continue;
     present = true;
     stat[key] = parseEntries(text);
@@ -37,14 +37,14 @@ export async function readBlkio(directory: string): Promise<BlkIOStat | undefine
     if (stat[key].length > 0) continue;
     const name = key.replace('_recursive', '');
     const text =
-      (await readFileIfPresent(`${directory}/blkio.throttle.${name}_recursive`)) ??
-      (await readFileIfPresent(`${directory}/blkio.throttle.${name}`));
+      readFileIfPresent(`${directory}/blkio.throttle.${name}_recursive`) ??
+      readFileIfPresent(`${directory}/blkio.throttle.${name}`);
     if (text === undefined) continue;
     present = true;
     stat[key] = parseEntries(text);
   }
   if (!present) return undefined;
-  await nameDevices(stat);
+  nameDevices(stat);
   return stat;
 }
 
@@ -61,10 +61,10 @@ function parseEntries(text: string): BlkIOEntry[] {
   return entries;
 }
 
-async function nameDevices(stat: BlkIOStat): Promise<void> {
+function nameDevices(stat: BlkIOStat): void {
   const entries = Object.values(stat).flat() as BlkIOEntry[];
   if (entries.length === 0) return;
-  const names = parsePartitions((await readFileIfPresent('/proc/partitions')) ?? '');
+  const names = parsePartitions(readFileIfPresent('/proc/partitions') ?? '');
   for (const entry of entries) entry.device = names.get(`${entry.major}:${entry.minor}`) ?? '';
 }
 

@@ -10,17 +10,15 @@ const nanosecondsPerTick = 10_000_000n;
  * Statistics from v1 hierarchies: the parts whose controllers are mounted. Undefined when none
  * of them has this cgroup. `controllers`: directory by controller.
  */
-export async function readV1(
-  controllers: ReadonlyMap<string, string>,
-): Promise<Partial<Metrics> | undefined> {
+export function readV1(controllers: ReadonlyMap<string, string>): Partial<Metrics> | undefined {
   const metrics: Partial<Metrics> = {};
   const pids = controllers.get('pids');
-  if (pids !== undefined) assign(metrics, 'pids', await readPids(pids));
-  assign(metrics, 'cpu', await readCpu(controllers.get('cpu'), controllers.get('cpuacct')));
+  if (pids !== undefined) assign(metrics, 'pids', readPids(pids));
+  assign(metrics, 'cpu', readCpu(controllers.get('cpu'), controllers.get('cpuacct')));
   const memory = controllers.get('memory');
   if (memory !== undefined) {
-    assign(metrics, 'memory', await readMemory(memory));
-    const oom = await readKeyed(`${memory}/memory.oom_control`);
+    assign(metrics, 'memory', readMemory(memory));
+    const oom = readKeyed(`${memory}/memory.oom_control`);
     if (oom !== undefined) {
       metrics.memory_oom_control = {
         oom_kill_disable: oom.get('oom_kill_disable'),
@@ -30,18 +28,18 @@ export async function readV1(
     }
   }
   const blkio = controllers.get('blkio');
-  if (blkio !== undefined) assign(metrics, 'blkio', await readBlkio(blkio));
+  if (blkio !== undefined) assign(metrics, 'blkio', readBlkio(blkio));
   const hugetlb = controllers.get('hugetlb');
   if (hugetlb !== undefined) {
-    const sizes = await readHugetlb(hugetlb, {
+    const sizes = readHugetlb(hugetlb, {
       usage: 'usage_in_bytes',
       max: 'max_usage_in_bytes',
-      failcnt: async (prefix) => await readCount(`${prefix}.failcnt`),
+      failcnt: (prefix) => readCount(`${prefix}.failcnt`),
     });
     if (sizes.length > 0) metrics.hugetlb = sizes;
   }
   const rdma = controllers.get('rdma');
-  if (rdma !== undefined) assign(metrics, 'rdma', await readRdma(rdma));
+  if (rdma !== undefined) assign(metrics, 'rdma', readRdma(rdma));
   return Object.keys(metrics).length === 0 ? undefined : metrics;
 }
 
@@ -53,28 +51,25 @@ function assign<K extends keyof Metrics>(
   if (value !== undefined) metrics[key] = value;
 }
 
-async function readPids(directory: string): Promise<PidsStat | undefined> {
-  const current = await readFileIfPresent(`${directory}/pids.current`);
+function readPids(directory: string): PidsStat | undefined {
+  const current = readFileIfPresent(`${directory}/pids.current`);
   if (current === undefined) return undefined;
   return {
     current: BigInt(current.trim()),
     // No limit is 0 here, and 2^64 - 1 from v2: containerd's figures, kept for who compares.
-    limit: await readCount(`${directory}/pids.max`, 0n),
+    limit: readCount(`${directory}/pids.max`, 0n),
   };
 }
 
-async function readCpu(
-  cpu: string | undefined,
-  cpuacct: string | undefined,
-): Promise<CPUStat | undefined> {
-  const throttling = cpu === undefined ? undefined : await readKeyed(`${cpu}/cpu.stat`);
-  const ticks = cpuacct === undefined ? undefined : await readKeyed(`${cpuacct}/cpuacct.stat`);
+function readCpu(cpu: string | undefined, cpuacct: string | undefined): CPUStat | undefined {
+  const throttling = cpu === undefined ? undefined : readKeyed(`${cpu}/cpu.stat`);
+  const ticks = cpuacct === undefined ? undefined : readKeyed(`${cpuacct}/cpuacct.stat`);
   if (throttling === undefined && ticks === undefined) return undefined;
   const perCpu =
-    cpuacct === undefined ? undefined : await readFileIfPresent(`${cpuacct}/cpuacct.usage_percpu`);
+    cpuacct === undefined ? undefined : readFileIfPresent(`${cpuacct}/cpuacct.usage_percpu`);
   return {
     usage: {
-      total: cpuacct === undefined ? 0n : await readCount(`${cpuacct}/cpuacct.usage`),
+      total: cpuacct === undefined ? 0n : readCount(`${cpuacct}/cpuacct.usage`),
       kernel: (ticks?.get('system') ?? 0n) * nanosecondsPerTick,
       user: (ticks?.get('user') ?? 0n) * nanosecondsPerTick,
       per_cpu: (perCpu ?? '')
@@ -90,8 +85,8 @@ async function readCpu(
   };
 }
 
-async function readMemory(directory: string): Promise<MemoryStat | undefined> {
-  const stat = await readKeyed(`${directory}/memory.stat`);
+function readMemory(directory: string): MemoryStat | undefined {
+  const stat = readKeyed(`${directory}/memory.stat`);
   if (stat === undefined) return undefined;
   return {
     cache: stat.get('cache'),
@@ -126,18 +121,18 @@ async function readMemory(directory: string): Promise<MemoryStat | undefined> {
     total_inactive_file: stat.get('total_inactive_file'),
     total_active_file: stat.get('total_active_file'),
     total_unevictable: stat.get('total_unevictable'),
-    usage: await readEntry(`${directory}/memory`),
-    swap: await readEntry(`${directory}/memory.memsw`),
-    kernel: await readEntry(`${directory}/memory.kmem`),
-    kernel_tcp: await readEntry(`${directory}/memory.kmem.tcp`),
+    usage: readEntry(`${directory}/memory`),
+    swap: readEntry(`${directory}/memory.memsw`),
+    kernel: readEntry(`${directory}/memory.kmem`),
+    kernel_tcp: readEntry(`${directory}/memory.kmem.tcp`),
   };
 }
 
-async function readEntry(prefix: string): Promise<MemoryEntry> {
+function readEntry(prefix: string): MemoryEntry {
   return {
-    limit: await readCount(`${prefix}.limit_in_bytes`),
-    usage: await readCount(`${prefix}.usage_in_bytes`),
-    max: await readCount(`${prefix}.max_usage_in_bytes`),
-    failcnt: await readCount(`${prefix}.failcnt`),
+    limit: readCount(`${prefix}.limit_in_bytes`),
+    usage: readCount(`${prefix}.usage_in_bytes`),
+    max: readCount(`${prefix}.max_usage_in_bytes`),
+    failcnt: readCount(`${prefix}.failcnt`),
   };
 }

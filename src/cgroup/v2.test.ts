@@ -5,8 +5,8 @@ import { v2Files } from './fixtures/v2.ts';
 import { readV2 } from './v2.ts';
 
 describe('statistics from the unified hierarchy, in v1 terms', () => {
-  test('processor time in nanoseconds', async () => {
-    const metrics = await readV2(makeTree(v2Files));
+  test('processor time in nanoseconds', () => {
+    const metrics = readV2(makeTree(v2Files));
     expect(metrics?.cpu).toEqual({
       usage: {
         total: 70_274_636_000n,
@@ -18,8 +18,8 @@ describe('statistics from the unified hierarchy, in v1 terms', () => {
     });
   });
 
-  test('memory under its v1 names, the total figures with them', async () => {
-    const memory = (await readV2(makeTree(v2Files)))?.memory;
+  test('memory under its v1 names, the total figures with them', () => {
+    const memory = readV2(makeTree(v2Files))?.memory;
     expect(memory).toMatchObject({
       rss: 1974272n,
       cache: 193761280n,
@@ -53,21 +53,21 @@ describe('statistics from the unified hierarchy, in v1 terms', () => {
     expect(memory?.kernel_tcp).toEqual({ limit: 0n, usage: 4096n, max: 0n, failcnt: 0n });
   });
 
-  test('no limit is 2^64 - 1', async () => {
-    expect((await readV2(makeTree(v2Files)))?.pids).toEqual({ current: 3n, limit: unlimited });
+  test('no limit is 2^64 - 1', () => {
+    expect(readV2(makeTree(v2Files))?.pids).toEqual({ current: 3n, limit: unlimited });
     expect(unlimited).toBe(18446744073709551615n);
   });
 
-  test('kills for memory', async () => {
-    expect((await readV2(makeTree(v2Files)))?.memory_oom_control).toEqual({
+  test('kills for memory', () => {
+    expect(readV2(makeTree(v2Files))?.memory_oom_control).toEqual({
       oom_kill_disable: 0n,
       under_oom: 0n,
       oom_kill: 2n,
     });
   });
 
-  test('block I/O as reads and writes of each device', async () => {
-    const blkio = (await readV2(makeTree(v2Files)))?.blkio;
+  test('block I/O as reads and writes of each device', () => {
+    const blkio = readV2(makeTree(v2Files))?.blkio;
     const sda = { device: '', major: 8n, minor: 0n };
     const dm1 = { device: '', major: 253n, minor: 1n };
     const loop = { device: '', major: 7n, minor: 0n };
@@ -89,8 +89,8 @@ describe('statistics from the unified hierarchy, in v1 terms', () => {
     ]);
   });
 
-  test('huge pages and RDMA', async () => {
-    const metrics = await readV2(makeTree(v2Files));
+  test('huge pages and RDMA', () => {
+    const metrics = readV2(makeTree(v2Files));
     expect(metrics?.hugetlb).toEqual([
       { pagesize: '2MB', usage: 4194304n, max: unlimited, failcnt: 1n },
     ]);
@@ -99,8 +99,8 @@ describe('statistics from the unified hierarchy, in v1 terms', () => {
     ]);
   });
 
-  test('without controllers there is processor time and nothing else', async () => {
-    const metrics = await readV2(
+  test('without controllers there is processor time and nothing else', () => {
+    const metrics = readV2(
       makeTree({
         'cgroup.events': 'populated 1\nfrozen 0\n',
         'cpu.stat': 'usage_usec 5\nuser_usec 3\nsystem_usec 2\n',
@@ -110,15 +110,15 @@ describe('statistics from the unified hierarchy, in v1 terms', () => {
     expect(metrics?.cpu?.usage?.total).toBe(5000n);
   });
 
-  test('kernels without peak and swap files leave those figures zero', async () => {
+  test('kernels without peak and swap files leave those figures zero', () => {
     const { 'memory.peak': _, ...files } = v2Files;
     const kept = Object.entries(files).filter(([name]) => !name.startsWith('memory.swap'));
-    const memory = (await readV2(makeTree(Object.fromEntries(kept))))?.memory;
+    const memory = readV2(makeTree(Object.fromEntries(kept)))?.memory;
     expect(memory?.usage?.max).toBe(0n);
     expect(memory?.swap).toEqual({ limit: 0n, usage: 0n, max: 0n, failcnt: 0n });
   });
 
-  test('a cgroup that is gone is undefined', async () => {
-    expect(await readV2(`${makeTree(v2Files)}/gone`)).toBeUndefined();
+  test('a cgroup that is gone is undefined', () => {
+    expect(readV2(`${makeTree(v2Files)}/gone`)).toBeUndefined();
   });
 });

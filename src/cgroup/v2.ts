@@ -6,31 +6,31 @@ import { readHugetlb, readRdma } from './shared.ts';
  * Statistics from the unified hierarchy, told in v1's names as hcsshim converts them. Undefined
  * when the cgroup is gone. "max" is 2^64 - 1. Figures v2 does not have stay zero.
  */
-export async function readV2(directory: string): Promise<Partial<Metrics> | undefined> {
+export function readV2(directory: string): Partial<Metrics> | undefined {
   // Every cgroup but the root has this file, whatever controllers it has; the root has cpu.stat.
-  const cpu = await readKeyed(`${directory}/cpu.stat`);
-  const events = await readFileIfPresent(`${directory}/cgroup.events`);
+  const cpu = readKeyed(`${directory}/cpu.stat`);
+  const events = readFileIfPresent(`${directory}/cgroup.events`);
   if (cpu === undefined && events === undefined) return undefined;
 
   const metrics: Partial<Metrics> = {};
   if (cpu !== undefined) metrics.cpu = convertCpu(cpu);
-  const pids = await readFileIfPresent(`${directory}/pids.current`);
+  const pids = readFileIfPresent(`${directory}/pids.current`);
   if (pids !== undefined) {
     metrics.pids = {
       current: parseCount(pids) ?? 0n,
-      limit: await readCount(`${directory}/pids.max`),
+      limit: readCount(`${directory}/pids.max`),
     };
   }
-  await readMemory(directory, metrics);
-  const io = await readFileIfPresent(`${directory}/io.stat`);
+  readMemory(directory, metrics);
+  const io = readFileIfPresent(`${directory}/io.stat`);
   if (io !== undefined) metrics.blkio = convertIo(io);
-  const hugetlb = await readHugetlb(directory, {
+  const hugetlb = readHugetlb(directory, {
     usage: 'current',
     max: 'max',
-    failcnt: async (prefix) => (await readKeyed(`${prefix}.events`))?.get('max') ?? 0n,
+    failcnt: (prefix) => readKeyed(`${prefix}.events`)?.get('max') ?? 0n,
   });
   if (hugetlb.length > 0) metrics.hugetlb = hugetlb;
-  const rdma = await readRdma(directory);
+  const rdma = readRdma(directory);
   if (rdma !== undefined) metrics.rdma = rdma;
   return metrics;
 }
@@ -52,27 +52,27 @@ function convertCpu(stat: KeyedCounts): CPUStat {
   };
 }
 
-async function readMemory(directory: string, metrics: Partial<Metrics>): Promise<void> {
-  const stat = await readKeyed(`${directory}/memory.stat`);
+function readMemory(directory: string, metrics: Partial<Metrics>): void {
+  const stat = readKeyed(`${directory}/memory.stat`);
   if (stat === undefined) return;
-  const events = await readKeyed(`${directory}/memory.events`);
-  const limit = await readCount(`${directory}/memory.max`);
-  const swapLimit = await readCount(`${directory}/memory.swap.max`);
+  const events = readKeyed(`${directory}/memory.events`);
+  const limit = readCount(`${directory}/memory.max`);
+  const swapLimit = readCount(`${directory}/memory.swap.max`);
   metrics.memory = {
     ...convertMemoryStat(stat),
     hierarchical_memory_limit: limit,
     hierarchical_swap_limit: swapLimit,
     usage: {
       limit,
-      usage: await readCount(`${directory}/memory.current`),
-      max: await readCount(`${directory}/memory.peak`),
+      usage: readCount(`${directory}/memory.current`),
+      max: readCount(`${directory}/memory.peak`),
       failcnt: events?.get('max') ?? 0n,
     },
     swap: {
       limit: swapLimit,
-      usage: await readCount(`${directory}/memory.swap.current`),
-      max: await readCount(`${directory}/memory.swap.peak`),
-      failcnt: (await readKeyed(`${directory}/memory.swap.events`))?.get('max') ?? 0n,
+      usage: readCount(`${directory}/memory.swap.current`),
+      max: readCount(`${directory}/memory.swap.peak`),
+      failcnt: readKeyed(`${directory}/memory.swap.events`)?.get('max') ?? 0n,
     },
     kernel: { limit: 0n, usage: stat.get('kernel_stack'), max: 0n, failcnt: 0n },
     kernel_tcp: { limit: 0n, usage: stat.get('sock'), max: 0n, failcnt: 0n },

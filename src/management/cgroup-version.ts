@@ -1,4 +1,4 @@
-import { readFileIfPresentSync } from '../cgroup/files.ts';
+import { readFileIfPresent } from '../cgroup/files.ts';
 import { cgroupMounts } from '../cgroup/hierarchy.ts';
 
 /** Which cgroups this machine has controllers in; hybrid: in both. */
@@ -10,8 +10,7 @@ export function cgroupVersion(): 'v1' | 'v2' | 'hybrid' | 'none' {
   );
   const unified = mounts.some(
     ({ version, mountPoint }) =>
-      version === 2 &&
-      (readFileIfPresentSync(`${mountPoint}/cgroup.controllers`) ?? '').trim() !== '',
+      version === 2 && (readFileIfPresent(`${mountPoint}/cgroup.controllers`) ?? '').trim() !== '',
   );
   if (legacy && unified) return 'hybrid';
   if (legacy) return 'v1';

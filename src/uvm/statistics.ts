@@ -12,5 +12,5 @@ export async function containerStatistics({ id, runtime }: Container): Promise<M
   }
   // Loaded when first used: an agent that is never asked pays nothing.
   const { readCgroupMetrics } = await import('../cgroup/metrics.ts');
-  return await readCgroupMetrics(runtime.cgroup);
+  return readCgroupMetrics(runtime.cgroup);
 }

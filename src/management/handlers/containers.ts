@@ -1,6 +1,12 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { allMetricsToJson } from '../../cgroup/json.ts';
 import { AgentError } from '../../errors.ts';
-import type { ContainerStats, CreateRequest, ManagementOperations } from '../../uvm/management.ts';
+import type {
+  ContainerState,
+  ContainerStats,
+  CreateRequest,
+  ManagementOperations,
+} from '../../uvm/management.ts';
 import type { Params, ResultInput } from '../contract.ts';
 import type { Handlers } from './handler.ts';
 import { claimStdio } from './stdio.ts';
@@ -75,16 +81,20 @@ async function statistics(
   operations: ManagementOperations,
   ids: Params<'container.stats'>['ids'],
 ): Promise<Statistics> {
-  if (ids !== undefined) {
-    return {
-      stats: await Promise.all(ids.map(async (id) => toResult(await operations.stats(id)))),
-    };
+  const stats: Statistics['stats'][number][] = [];
+  const all = ids ?? (await operations.list()).filter(isAlive).map(({ id }) => id);
+  for (const [index, id] of all.entries()) {
+    // Each is read at once, and many of them would keep everybody else waiting.
+    if (index > 0) await nextTurn();
+    const looked = operations.stats(id);
+    const found = ids === undefined ? await unlessGone(looked) : await looked;
+    if (found !== undefined) stats.push(toResult(found));
   }
-  const running = (await operations.list()).filter(
-    ({ status }) => status === 'running' || status === 'paused',
-  );
-  const found = await Promise.all(running.map(({ id }) => unlessGone(operations.stats(id))));
-  return { stats: found.flatMap((each) => (each === undefined ? [] : [toResult(each)])) };
+  return { stats };
+}
+
+function isAlive({ status }: ContainerState): boolean {
+  return status === 'running' || status === 'paused';
 }
 
 /** Undefined for a container that ended between the list and the look. */

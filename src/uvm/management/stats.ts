@@ -1,4 +1,5 @@
 import { readFileIfPresent, readKeyed } from '../../cgroup/files.ts';
+import { processStartTime } from '../../os/process.ts';
 import type { Container } from '../container.ts';
 import type { ContainerStats, NetworkCounters } from '../management-types.ts';
 import { containerStatistics } from '../statistics.ts';
@@ -6,26 +7,31 @@ import { containerStatistics } from '../statistics.ts';
 /** Figures of a container: its cgroup, and its network as its init sees it. */
 export async function containerStats(container: Container): Promise<ContainerStats> {
   const metrics = await containerStatistics(container);
-  const { init, id } = container;
-  const text = init.running ? await readFileIfPresent(`/proc/${init.pid}/net/dev`) : undefined;
-  // Read again only now: a pid that is another's by then has given another's figures.
-  const network = text === undefined || !init.running ? [] : parseNetworkCounters(text);
-  const memoryEvents = await readMemoryEvents(container);
+  const memoryEvents = readMemoryEvents(container);
   return {
-    id,
+    id: container.id,
     at: Date.now(),
     metrics,
-    network,
+    network: readNetworkCounters(container),
     oomKills: container.memoryKills,
     ...(memoryEvents === undefined ? {} : { memoryEvents }),
   };
 }
 
+/** None when init has ended, and with it what could be looked through. */
+function readNetworkCounters({ init }: Container): NetworkCounters[] {
+  const text = init.running ? readFileIfPresent(`/proc/${init.pid}/net/dev`) : undefined;
+  // After the file: a pid that was another's by then has given another's figures. That init still
+  // counts as running says little, since an init that is not our child is collected by others.
+  const known = text !== undefined && processStartTime(init.pid) === init.startTime;
+  return known ? parseNetworkCounters(text) : [];
+}
+
 /** cgroup v2: memory.events, with what is below (cgroups(7)). */
-async function readMemoryEvents({ runtime }: Container): Promise<ContainerStats['memoryEvents']> {
+function readMemoryEvents({ runtime }: Container): ContainerStats['memoryEvents'] {
   const unified = runtime.cgroup?.unified;
   if (unified === undefined) return undefined;
-  const counts = await readKeyed(`${unified}/memory.events`);
+  const counts = readKeyed(`${unified}/memory.events`);
   if (counts === undefined) return undefined;
   const of = (name: string): number => Number(counts.get(name));
   return {
