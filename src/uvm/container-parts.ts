@@ -74,6 +74,8 @@ export interface ExecPlan {
   number?: number;
   /** Instead of the context's. */
   signal?: AbortSignal;
+  /** Throws when it may not be, in the container's queue and before anything is done. */
+  check?: () => void;
   /** Called before anything else can be done to the container. */
   register: (process: GuestProcess) => void;
 }

@@ -164,31 +164,30 @@ export class Container {
   async start(ports: StdioPorts): Promise<number> {
     // Dialed outside the lock: a host that does not answer must not keep a delete waiting.
     using connections = await this.#context.streams.dial(ports, this.#parts.keeper);
-    return await this.startOn(connections);
+    return await this.startOn(connections, { refusal: (status) => this.#hostsRefusal(status) });
   }
 
-  /** The same on connections that are there; what is not taken from them stays the caller's. */
+  /**
+   * The same on connections that are there; what is not taken from them stays the caller's.
+   * AgentError 'container-not-created', unless `refusal` makes another, for one that is not in the
+   * state to be started.
+   */
   async startOn(
     connections: ConnectionSet,
-    options: { signal?: AbortSignal; hub?: boolean } = {},
+    options: {
+      signal?: AbortSignal;
+      hub?: boolean;
+      refusal?: (status: Container['status']) => AgentError;
+    } = {},
   ): Promise<number> {
-    const { signal, hub = false } = options;
+    const {
+      signal,
+      hub = false,
+      refusal = () => this.#wrongState('container-not-created', 'start'),
+    } = options;
     return await this.#lock.exclusive(async () => {
       this.#assertNotDeleted();
-      if (this.#started) {
-        throw new AgentError(
-          'container-not-created',
-          'runc start failed with exit status 1: cannot start an already running container',
-          { operation: 'start', containerId: this.id },
-        );
-      }
-      if (!this.init.running) {
-        throw new AgentError(
-          'container-not-running',
-          `container ${this.id} ended before it was started`,
-          { operation: 'start', containerId: this.id },
-        );
-      }
+      if (this.status !== 'created') throw refusal(this.status);
       const { record } = this.#parts;
       record.phase('starting');
       try {
@@ -239,6 +238,7 @@ export class Container {
   async execOn(plan: ExecPlan): Promise<GuestProcess> {
     return await this.#lock.shared(async () => {
       this.#assertNotDeleted();
+      plan.check?.();
       return await this.#execs.start(plan);
     });
   }
@@ -413,6 +413,22 @@ export class Container {
         containerId: this.id,
       });
     }
+  }
+
+  /** What a host is told, in the words it knows from its runtime. */
+  #hostsRefusal(status: Container['status']): AgentError {
+    const about = { operation: 'start', containerId: this.id };
+    if (status === 'stopped' && !this.#started) {
+      const text = `container ${this.id} ended before it was started`;
+      return new AgentError('container-not-running', text, about);
+    }
+    const text = 'runc start failed with exit status 1: cannot start an already running container';
+    return new AgentError('container-not-created', text, about);
+  }
+
+  #wrongState(code: AgentErrorCode, operation: string): AgentError {
+    const text = `container ${this.id} is ${this.status}`;
+    return new AgentError(code, text, { operation, containerId: this.id });
   }
 
   #notIn(code: AgentErrorCode, operation: string, wanted: string): AgentError {

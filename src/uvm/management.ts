@@ -41,7 +41,7 @@ export interface ManagementOperations {
   inspect(id: string): Promise<ContainerInspection>;
   /** 'invalid-container-id', 'container-exists', 'invalid-argument' naming the field, 'not-supported' for a cgroup manager that is not there. */
   create(request: CreateRequest, options?: { signal?: AbortSignal }): Promise<ContainerState>;
-  /** 'container-not-created' unless it is created and was never started. */
+  /** 'container-not-created', with the state it is in, unless it is created and was never started. */
   start(id: string, options?: StartOptions): Promise<ContainerState>;
   /** 'container-not-running' unless it runs; also one that is paused. */
   pause(id: string): Promise<ContainerState>;

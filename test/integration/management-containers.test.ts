@@ -87,8 +87,11 @@ test('inspect has the spec, the mounts, the cgroup and the processes', async () 
     ['side', 'running'],
   ]);
   const rows = await management.processes('c');
-  const side = rows.find(({ processId }) => processId === 'side');
-  expect(side).toMatchObject({ commandLine: ['sleep', '999'], zombie: false });
+  expect(rows.find(({ processId }) => processId === 'side')).toMatchObject({ zombie: false });
+  // An exec is answered when it is there, and it may be the runtime's own program for a moment more.
+  const commands = async () =>
+    (await management.processes('c')).map(({ commandLine }) => commandLine.join(' '));
+  await expect.poll(commands).toContain('sleep 999');
   expect(rows.some(({ processId }) => processId === 'init')).toBe(true);
   await management.delete('c', { force: true });
 });
@@ -163,10 +166,62 @@ test('streams are joined, and those of an operation that fails are closed', asyn
   }
 });
 
-test('what was started cannot be started again', async () => {
+test('what cannot be started or given a process for its state is told that state', async () => {
   const { management } = suite.lab;
-  await suite.lab.run('c', { args: 'exit 0' });
-  await refusal('container-not-created', management.start('c'));
+  const exec = () => management.exec('c', { processId: 'x', process: { args: ['true'] } });
+  const command = () => management.execSync('c', { args: ['true'] });
+  const spec = suite.lab.spec({ args: 'exec sleep 1000' });
+
+  await management.create({ id: 'c', spec });
+  await refusal('container-not-running', exec(), /^container c is created$/);
+  await refusal('container-not-running', command(), /^container c is created$/);
+  await management.start('c');
+  await refusal('container-not-created', management.start('c'), /^container c is running$/);
+  await management.pause('c');
+  await refusal('container-not-created', management.start('c'), /^container c is paused$/);
+  await refusal('container-paused', exec(), /^container c is paused$/);
+  await refusal('container-paused', command(), /^container c is paused$/);
+  await management.stop('c', { timeoutMs: 0 });
+  await refusal('container-not-created', management.start('c'), /^container c is stopped$/);
+  await refusal('container-not-running', exec(), /^container c is stopped$/);
+  await refusal('container-not-running', command(), /^container c is stopped$/);
+  await management.delete('c');
+  for (const attempt of [management.start('c'), exec(), command()]) {
+    await refusal('container-not-found', attempt, /^container c not found$/);
+  }
+});
+
+test('what ended before it was started is told to be stopped', async () => {
+  const { management } = suite.lab;
+  await management.create({ id: 'c', spec: suite.lab.spec({ args: 'exec sleep 1000' }) });
+  await management.signal('c', { signal: 'KILL' });
+  await management.wait('c');
+  await refusal('container-not-created', management.start('c'), /^container c is stopped$/);
+});
+
+test('a process that comes while its container is paused or stopped is told so', async () => {
+  const { management } = suite.lab;
+  const attempts = () => [
+    management.exec('c', { processId: 'x', process: { args: ['true'] } }),
+    management.execSync('c', { args: ['true'] }),
+  ];
+  await suite.lab.run('c', { args: 'exec sleep 1000' });
+  const pausing = management.pause('c');
+  const early = attempts();
+  await Promise.allSettled([pausing, ...early]);
+  for (const attempt of early)
+    await refusal('container-paused', attempt, /^container c is paused$/);
+  await management.resume('c');
+
+  // Its end is known to nobody but the runtime yet.
+  const { pid } = await management.state('c');
+  process.kill(pid, 'SIGKILL');
+  while (existsSync(`/proc/${pid}/root/bin`));
+  const late = attempts();
+  await Promise.allSettled(late);
+  for (const attempt of late) {
+    await refusal('container-not-running', attempt, /^container c is stopped$/);
+  }
 });
 
 test('a paused container stands still, can be looked at, and runs on', async () => {

@@ -53,7 +53,7 @@ export async function execSync(
   const begin = performance.now();
   const spec = await managed.prepare(execSyncProcess(request));
   managed.checkRunning('execSync');
-  const run = new Run(managed.container, context, limit);
+  const run = new Run(managed, context, limit);
   return await run.result(spec, { timeoutMs, begin, signal });
 }
 
@@ -66,6 +66,7 @@ interface RunOptions {
 type Verdict = 'ended' | 'timed out' | 'cancelled';
 
 class Run {
+  readonly #managed: ManagedContainer;
   readonly #container: Container;
   readonly #context: ExecSyncContext;
   readonly #limit: number;
@@ -74,8 +75,9 @@ class Run {
   /** It was answered: what comes now is for nobody. */
   #over = false;
 
-  constructor(container: Container, context: ExecSyncContext, limit: number) {
-    this.#container = container;
+  constructor(managed: ManagedContainer, context: ExecSyncContext, limit: number) {
+    this.#managed = managed;
+    this.#container = managed.container;
     this.#context = context;
     this.#limit = limit;
   }
@@ -146,10 +148,12 @@ class Run {
     using ends = new DisposableStack();
     const begin = performance.now();
     const stdio = this.#stdio(spec.terminal === true, ends);
-    const process = await this.#container.withRuntime('beside', (runtime) =>
-      runtimeFailure('exec', id, () =>
-        runtime.exec({ process: spec, stdio, signal: deadline.signal }),
-      ),
+    const process = await this.#managed.whileRunning('execSync', () =>
+      this.#container.withRuntime('beside', (runtime) => {
+        this.#managed.checkRunning('execSync');
+        const { signal } = deadline;
+        return runtimeFailure('exec', id, () => runtime.exec({ process: spec, stdio, signal }));
+      }),
     );
     this.#process = process;
     this.#context.lifecycle.execTimes.observe((performance.now() - begin) / 1000);

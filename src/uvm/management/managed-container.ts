@@ -1,5 +1,6 @@
 import { AgentError } from '../../errors.ts';
 import type { WindowSize } from '../../os/pty.ts';
+import { RuntimeError } from '../../runtime/runtime.ts';
 import { prepareExec } from '../../spec/exec.ts';
 import type { OciProcess } from '../../spec/oci.ts';
 import { ConnectionSet } from '../../stdio/connection-set.ts';
@@ -64,14 +65,17 @@ export class ManagedContainer {
     const own: OwnProcess = { processId, spec, guest: undefined, hub };
     this.#processes.set(processId, own);
     try {
-      await this.container.execOn({
-        process: spec,
-        connections,
-        number,
-        door: { processId, process: spec, hub: hub !== undefined },
-        signal: deadline.signal,
-        register: (guest) => this.#register(own, guest),
-      });
+      await this.whileRunning('exec', () =>
+        this.container.execOn({
+          process: spec,
+          connections,
+          number,
+          door: { processId, process: spec, hub: hub !== undefined },
+          signal: deadline.signal,
+          check: () => this.checkRunning('exec'),
+          register: (guest) => this.#register(own, guest),
+        }),
+      );
     } catch (error) {
       this.#processes.delete(processId);
       throw error;
@@ -103,6 +107,22 @@ export class ManagedContainer {
     const code = status === 'paused' ? 'container-paused' : 'container-not-running';
     const text = `container ${id} is ${status}`;
     throw new AgentError(code, text, { operation, containerId: id });
+  }
+
+  /** Work of the runtime that needs a running container: one that ended meanwhile is told as if it had before. */
+  async whileRunning<T>(operation: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const cause = error instanceof AgentError ? error.cause : undefined;
+      if (!(cause instanceof RuntimeError && cause.code === 'not-running')) throw error;
+      const { id } = this.container;
+      throw new AgentError('container-not-running', `container ${id} is stopped`, {
+        operation,
+        containerId: id,
+        cause,
+      });
+    }
   }
 
   #checkFree(processId: string): void {
