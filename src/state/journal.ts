@@ -78,7 +78,7 @@ export class Journal {
   }
 
   /** What else an agent needs to know that takes the place of this one. */
-  write(name: `${'network' | 'storage'}/${string}`, record: object): void {
+  write(name: `${'network' | 'policy' | 'storage'}/${string}`, record: object): void {
     this.attempt((directory) => {
       directory.makeDirectory(dirname(name));
       directory.write(name, record);

@@ -40,6 +40,8 @@ export interface FoundState {
   readonly storage: readonly object[];
   /** Of network namespaces: see Namespaces.restore(). */
   readonly network: readonly object[];
+  /** Of the security policy: see SecurityPolicy.restore(). */
+  readonly policy: readonly object[];
 }
 
 /** Where nothing is kept. */
@@ -49,6 +51,7 @@ export const nothing: FoundState = {
   highestNumber: 0,
   storage: [],
   network: [],
+  policy: [],
 };
 
 /** Reads everything. What cannot be read is said in the log, by its name, and left where it is. */
@@ -70,6 +73,7 @@ export function readState(path: string, log: Logger): FoundState {
     highestNumber: Math.max(...numbers),
     storage: readAll(reader, 'storage'),
     network: readAll(reader, 'network'),
+    policy: readAll(reader, 'policy'),
   };
 }
 

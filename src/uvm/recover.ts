@@ -20,6 +20,7 @@ import type { Pods } from './pod.ts';
 import { restoreContainer } from './restore-container.ts';
 import { restoreUvmProcess } from './restore-process.ts';
 import type { RuntimeCatalogue } from './runtime-catalogue.ts';
+import type { SecurityPolicy } from './security-policy.ts';
 import type { StreamFactory } from './streams.ts';
 import type { UvmProcesses } from './uvm-processes.ts';
 
@@ -38,6 +39,7 @@ export interface RecoverContext {
   readonly claims: BundleClaims;
   readonly namespaces: Namespaces;
   readonly resources: LazyResources;
+  readonly securityPolicy: SecurityPolicy;
   readonly exits: ExitEvents;
   readonly lifecycle: Lifecycle;
   /** All names of the descriptor store. */
@@ -53,7 +55,7 @@ export interface Recovery extends RecoverContext {
 
 /**
  * Takes up what an agent before this one has left, in this order: commands of the runtime that are
- * under way end; network namespaces are known again; sandboxes, then other containers, each with its processes and streams; processes
+ * under way end; network namespaces and the security policy are known again; sandboxes, then other containers, each with its processes and streams; processes
  * of the VM; descriptors nobody has claimed are closed; disks, layers and shares. What fails is told in the log and
  * left as it is, and the rest goes on.
  */
@@ -66,6 +68,9 @@ export async function recoverUvm(path: string | undefined, context: RecoverConte
   const recovery: Recovery = { ...context, logger, takeovers };
   await quietly(logger, { namespaces: found.network.length }, async () =>
     context.namespaces.restore(found.network),
+  );
+  await quietly(logger, { policies: found.policy.length }, async () =>
+    context.securityPolicy.restore(found.policy),
   );
   for (const container of sandboxesFirst(found.containers)) {
     await quietly(logger, { containerId: container.id }, () =>

@@ -1,9 +1,13 @@
 import { AgentError } from '../errors.ts';
 import type { PolicyDocument } from '../spec/security-context.ts';
+import type { Journal } from '../state/journal.ts';
 import type { SecurityPolicyOperations, SecurityPolicySettings } from './operations.ts';
 
 /** Bytes of a document as it comes; hosts send some tens of KiB. */
 const LONGEST = 4 * 1024 * 1024;
+
+/** Where an agent after this one finds it. */
+const RECORD = 'policy/security-policy.json';
 
 /** File names under which containers look for them. */
 const FILES = [
@@ -27,7 +31,12 @@ function refusal(code: 'invalid-argument' | 'not-supported' | 'failed', why: str
  * and offered to containers as they expect it; any other is refused, rather than taken and not kept.
  */
 export class SecurityPolicy implements SecurityPolicyOperations {
+  readonly #journal: Journal;
   #documents: readonly PolicyDocument[] | undefined;
+
+  constructor(journal: Journal) {
+    this.#journal = journal;
+  }
 
   /** What containers are offered; empty before a policy is set. */
   get documents(): readonly PolicyDocument[] {
@@ -45,16 +54,34 @@ export class SecurityPolicy implements SecurityPolicyOperations {
       const why = 'this agent enforces no rules: only a policy that allows all is taken';
       throw refusal('not-supported', why, name);
     }
-    this.#documents = FILES.flatMap(([field, file]) =>
+    const documents = FILES.flatMap(([field, file]) =>
       settings[field] === '' ? [] : [{ name: file, content: settings[field] }],
     );
+    this.#journal.write(RECORD, { documents });
+    this.#documents = documents;
   }
 
-  /** A fragment adds to what is allowed, and all is. */
+  /** Takes up what an agent before this one was given. Throws for what is no record of it. */
+  restore(records: readonly object[]): void {
+    for (const record of records) {
+      const { documents } = record as { documents?: unknown };
+      if (!Array.isArray(documents) || !documents.every(isDocument)) {
+        throw new TypeError(`${RECORD} has no documents`);
+      }
+      this.#documents = documents.map(({ name, content }) => ({ name, content }));
+    }
+  }
+
+  /** A fragment adds to what is allowed, and all is; so there is nothing of it to keep. */
   async addFragment(fragment: string): Promise<void> {
     if (fragment === '') throw refusal('invalid-argument', 'missing', 'Fragment');
     decode(fragment, 'Fragment');
   }
+}
+
+function isDocument(document: unknown): document is PolicyDocument {
+  const { name, content } = (document ?? {}) as Partial<Record<string, unknown>>;
+  return FILES.some(([, file]) => file === name) && typeof content === 'string';
 }
 
 function decode(text: string, name: string): string {

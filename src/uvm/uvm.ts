@@ -83,12 +83,13 @@ export class Uvm implements UvmOperations {
   #management: Promise<Management> | undefined;
   readonly resources: LazyResources;
   readonly network: Namespaces;
-  readonly securityPolicy = new SecurityPolicy();
+  readonly securityPolicy: SecurityPolicy;
 
   constructor(dependencies: UvmDependencies) {
     this.#dependencies = dependencies;
     const { journal = new Journal(undefined, dependencies.logger), store } = dependencies;
     this.#journal = journal;
+    this.securityPolicy = new SecurityPolicy(journal);
     this.#streams = new StreamFactory(dependencies.transport, {
       policy: dependencies.drainPolicy,
       log: dependencies.logger.with({ target: 'stdio' }),
@@ -131,6 +132,7 @@ export class Uvm implements UvmOperations {
       claims: this.#claims,
       namespaces: this.network,
       resources: this.resources,
+      securityPolicy: this.securityPolicy,
       exits: this.#exits,
       lifecycle: this.#lifecycle,
       end: this.#end.signal,

@@ -14,7 +14,7 @@ import {
   unplug,
 } from '../support/network-lab.ts';
 import { processEntry } from '../support/proc.ts';
-import { NULL_CONTAINER } from '../support/raw-client.ts';
+import { NULL_CONTAINER, RAW } from '../support/raw-client.ts';
 import { firstData, readAll } from '../support/raw-flows.ts';
 import { shellProcess, spec, useRootfs } from '../support/suite.ts';
 import { type SupervisedSession, withSupervised } from '../support/supervised-agent.ts';
@@ -248,6 +248,32 @@ test('without a journal nothing is taken over, and no stream stays in the store'
     for (const stream of [init.stdin, init.stderr]) stream?.destroy();
     // The runtime has it still.
     await session.uvmSh('runc delete --force c1; rm -r /run/gcs/c/c1 /run/gcsrunc/c1');
+  });
+});
+
+test('the security policy stays set, and containers are offered its documents', async () => {
+  const encoded = Buffer.from('{"allow_all":true}').toString('base64');
+  await withSupervised({ mayEnd: true }, async (session) => {
+    const modify = (ResourceType: string, Settings: object) =>
+      session.call(RAW.modifySettings, {
+        ContainerId: NULL_CONTAINER,
+        Request: { RequestType: 'Update', ResourceType, Settings },
+      });
+    const set = () => modify('SecurityPolicy', { EncodedSecurityPolicy: encoded });
+    await set();
+    const refusal = await set().catch(String);
+    expect(refusal).toContain('security policy has already been set');
+    for (let kill = 0; kill < 2; kill += 1) {
+      await replaced(session);
+      expect(await set().catch(String)).toBe(refusal);
+      await modify('SecurityPolicyFragment', { Fragment: encoded });
+    }
+    await session.create('c1', {
+      args: ['sh', '-c', 'cat $UVM_SECURITY_CONTEXT_DIR/security-policy-base64'],
+    });
+    const init = await session.startInit('c1', { stdout: true });
+    expect((await session.finish('c1', init)).stdout).toBe(encoded);
+    await session.delete('c1');
   });
 });
 
