@@ -189,7 +189,7 @@ export const createFields = {
   annotations: optional(map(string)),
   verbatim: optional(
     doc(
-      'the runtime gets the spec with nothing added: no cgroup below /pods, no network files; for callers that are container engines',
+      'the runtime gets the spec with nothing added: no cgroup below /pods, no network files; it is told of the caller’s `bundle` where nothing here changes its spec, and nothing in that is written; for callers that are container engines',
       boolean,
     ),
   ),

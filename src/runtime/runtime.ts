@@ -59,8 +59,10 @@ export interface RuntimeProcessInfo {
 
 export interface CreateOptions {
   id: ContainerId;
-  /** Directory with config.json. */
+  /** Directory with config.json, for the logs of the runtime too. */
   bundle: string;
+  /** Told to the runtime instead: another directory with the same config.json, that stays as it is. */
+  namedBundle?: string | undefined;
   stdio: ProcessStdio;
   /** Runs `--no-new-keyring`, `--no-pivot` and the like when the runtime knows them. */
   noPivot?: boolean;
@@ -141,6 +143,14 @@ export interface Runtime {
   takeOver(bundles: readonly string[]): Promise<RuntimeTakeover>;
 }
 
+/** What a container of ours is told by from another's of the same name. */
+export interface MadeContainer {
+  /** As the runtime was told. */
+  readonly bundle: string;
+  /** Milliseconds since the epoch: nothing of it was there before. Undefined where no other has its bundle. */
+  readonly since: number | undefined;
+}
+
 export interface LoadOptions {
   readonly id: ContainerId;
   readonly bundle: string;
@@ -164,8 +174,8 @@ export interface RuntimeTakeover {
   state(id: ContainerId): RuntimeContainerState | undefined;
   /** Takes over a container that was created. Its processes need not live any more. */
   load(options: LoadOptions): Promise<LoadedContainer>;
-  /** Removes what there is of a container, whatever its state: its create or its delete was cut off. Never one of another bundle. */
-  discard(id: ContainerId, bundle: string): Promise<void>;
+  /** Removes what there is of a container, whatever its state: its create or its delete was cut off. Never one of another bundle, or one that was there before. */
+  discard(id: ContainerId, made: MadeContainer): Promise<void>;
 }
 
 export type RuntimeErrorCode =

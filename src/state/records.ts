@@ -65,6 +65,8 @@ export interface DoorExec {
 export interface ContainerFacts {
   readonly id: string;
   readonly bundle: string;
+  /** Told to the runtime in its place: its maker's, which stays as it is. `since`: milliseconds since the epoch, before the runtime is asked to make it. */
+  readonly named?: { readonly bundle: string; readonly since: number } | undefined;
   readonly scratch: string | undefined;
   /** Name of the OCI runtime that keeps it. */
   readonly runtime: string;

@@ -92,6 +92,9 @@ export async function createContainer(
     network: network?.id,
     resolver: plan.files.find(({ path }) => path.endsWith('/resolv.conf')),
     door: context.door,
+    ...(request.namedBundle === undefined
+      ? {}
+      : { named: { bundle: request.namedBundle, since: Date.now() } }),
     made: bundleAdditions(bundle, files, { mayReplace }),
   });
   try {
@@ -100,6 +103,7 @@ export async function createContainer(
       ...context,
       id,
       bundle,
+      namedBundle: request.namedBundle,
       scratch,
       logger,
       network,
@@ -115,6 +119,7 @@ export async function createContainer(
 interface RecordedCreate extends CreateContext {
   id: ContainerId;
   bundle: string;
+  namedBundle: string | undefined;
   scratch: string | undefined;
   network: NetworkNamespace | undefined;
   record: ContainerRecord;
@@ -157,7 +162,8 @@ async function createInBundle(
   context: RecordedCreate & { surroundings: Surroundings },
   removeDirectories: () => Promise<void>,
 ): Promise<Container> {
-  const { id, bundle, runtime, streams, network, surroundings, logger, signal } = context;
+  const { id, bundle, namedBundle, runtime, streams, network, surroundings, logger, signal } =
+    context;
   const { record, stdio, onExit, lifecycle, end, restore } = context;
   const { spec } = plan;
   const terminal = spec.process?.terminal === true;
@@ -176,6 +182,7 @@ async function createInBundle(
       runtime.create({
         id,
         bundle,
+        namedBundle,
         stdio: initStreams.stdio,
         noPivot: true,
         signal,

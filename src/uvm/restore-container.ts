@@ -98,7 +98,8 @@ function announceAgain(containerId: string, record: ContainerRecord, { exits }: 
 async function undoCreate(known: Known, recovery: Recovery): Promise<void> {
   const { id, found, facts, record, takeover } = known;
   recovery.logger.info('undoing a create that was cut off', { containerId: id });
-  await takeover.discard(id, facts.bundle);
+  const { bundle, since } = facts.named ?? { bundle: facts.bundle, since: undefined };
+  await takeover.discard(id, { bundle, since });
   await using surroundings = await Surroundings.restore(found.surroundings, { ...recovery, id });
   await surroundings[Symbol.asyncDispose]();
   await removeBundle(facts, recovery);

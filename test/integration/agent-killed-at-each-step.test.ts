@@ -1,7 +1,16 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connectManagement, type ManagementClient } from '../../src/client/management/index.ts';
 import { buildFaultAgent } from '../support/fault-agent.ts';
 import {
   addressesOf,
@@ -137,6 +146,40 @@ test('create with a terminal: the same', async () => {
       const [code, output] = await Promise.all([session.wait(id, init.pid), readAll(init.stdout)]);
       expect([code, output]).toEqual([5, 'begun\r\n']);
       await session.delete(id);
+    },
+  });
+});
+
+test('create from somebody’s bundle: the same, and the bundle stays as it is', async () => {
+  interface Bundle {
+    readonly path: string;
+    readonly text: string;
+  }
+  const withDoor = async <T>(
+    session: SupervisedSession,
+    work: (client: ManagementClient) => Promise<T>,
+  ): Promise<T> => {
+    await using client = await connectManagement(session.raw.host.path);
+    return await work(client);
+  };
+  const create = (session: SupervisedSession, id: string, { path }: Bundle) =>
+    withDoor(session, (client) =>
+      client.call('container.create', { id, bundle: path, verbatim: true }),
+    );
+  await cutOffAtEach<Bundle>({
+    prepare: async (session, id) => {
+      const path = join(session.supervised.directory, `bundle-${id}`);
+      const text = JSON.stringify(spec(script));
+      mkdirSync(path);
+      writeFileSync(join(path, 'config.json'), text);
+      return { path, text };
+    },
+    operate: create,
+    check: async (session, id, bundle) => {
+      if (!(await exists(session, id))) await create(session, id, bundle);
+      await withDoor(session, (client) => client.call('container.delete', { id, force: true }));
+      expect(readdirSync(bundle.path)).toEqual(['config.json']);
+      expect(readFileSync(join(bundle.path, 'config.json'), 'utf8')).toBe(bundle.text);
     },
   });
 });

@@ -1,4 +1,12 @@
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { AgentErrorCode } from '../../src/errors.ts';
@@ -69,6 +77,72 @@ test('a container passes through its states, and each of them is told', async ()
     [3, 'exit', 42],
     [4, 'delete', undefined],
   ]);
+});
+
+/** A bundle of somebody else's, whose hooks write what they are told of the container to files named after them. */
+function hookedBundle(name: string) {
+  const { directory } = suite.lab;
+  const bundle = join(directory, name);
+  makeRootfs(join(bundle, 'rootfs'));
+  const hook = (event: string) => [
+    { path: '/bin/sh', args: ['sh', '-c', `cat > ${join(directory, `${name}.${event}`)}`] },
+  ];
+  const hooks = { createRuntime: hook('createRuntime'), poststop: hook('poststop') };
+  const spec = suite.lab.spec({ args: 'exec sleep 1000' });
+  const text = JSON.stringify({ ...spec, hooks, root: { path: 'rootfs' } });
+  writeFileSync(join(bundle, 'config.json'), text);
+  const told = (event: string): unknown =>
+    JSON.parse(readFileSync(join(directory, `${name}.${event}`), 'utf8')).bundle;
+  return { bundle, text, told };
+}
+
+test('hooks of a verbatim container are told its maker’s bundle, which stays as it is', async () => {
+  const { management, directory } = suite.lab;
+  const { bundle, text, told } = hookedBundle('maker');
+  const link = join(directory, 'link');
+  symlinkSync(bundle, link);
+  for (const path of [bundle, link]) {
+    expect(await management.create({ id: 'c', bundle: path, verbatim: true })).toMatchObject({
+      bundle: path,
+    });
+    expect(told('createRuntime')).toBe(bundle);
+    await management.start('c');
+    expect((await management.execSync('c', { args: ['true'] })).exitCode).toBe(0);
+    expect(readFileSync(join(bundle, 'config.json'), 'utf8')).toBe(text);
+    expect(readdirSync(bundle).sort()).toEqual(['config.json', 'rootfs']);
+    // Nothing of it is needed any more.
+    renameSync(join(bundle, 'config.json'), join(directory, 'config.json'));
+    expect((await management.execSync('c', { args: ['true'] })).exitCode).toBe(0);
+    await management.delete('c', { force: true });
+    expect(told('poststop')).toBe(bundle);
+    expect(readdirSync(bundle)).toEqual(['rootfs']);
+    renameSync(join(directory, 'config.json'), join(bundle, 'config.json'));
+  }
+});
+
+test('where the request changes the spec, hooks are told of the bundle that has the changed one', async () => {
+  const { management, directory } = suite.lab;
+  const { bundle, told } = hookedBundle('changed');
+  const annotations = { more: 'yes' };
+  await management.create({ id: 'c', bundle, verbatim: true, annotations });
+  expect(told('createRuntime')).toBe(join(directory, 'bundles/c'));
+  await management.delete('c', { force: true });
+});
+
+test('a bundle that cannot be the runtime’s is refused, and nothing of it is left', async () => {
+  const { management, directory } = suite.lab;
+  const { bundle } = hookedBundle('refused');
+  await management.create({ id: 'c', bundle, verbatim: true });
+  await refusal('container-exists', management.create({ id: 'c', bundle, verbatim: true }));
+  for (const path of ['relative', '/../etc', join(directory, 'nowhere'), `${bundle}/config.json`]) {
+    await refusal(
+      'invalid-argument',
+      management.create({ id: 'd', bundle: path, verbatim: true }),
+      /bundle/,
+    );
+  }
+  await management.delete('c', { force: true });
+  expect(readdirSync(bundle).sort()).toEqual(['config.json', 'rootfs']);
 });
 
 test('inspect has the spec, the mounts, the cgroup and the processes', async () => {

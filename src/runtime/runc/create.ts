@@ -45,7 +45,7 @@ export async function createContainer(
     options: [
       ...(checkpoint === undefined ? [] : ['--detach', ...criuArgs(checkpoint)]),
       '--bundle',
-      bundle,
+      options.namedBundle ?? bundle,
       ...(options.noPivot === false || !facts.canMoveRoot ? [] : ['--no-pivot']),
     ],
     stdio,

@@ -8,6 +8,7 @@ import {
   type ContainerId,
   type LoadedContainer,
   type LoadOptions,
+  type MadeContainer,
   type RuntimeContainerState,
   RuntimeError,
   type RuntimeTakeover,
@@ -88,10 +89,10 @@ export class RuncTakeover implements RuntimeTakeover {
     return { container, execs: kept.map(({ process }) => process) };
   }
 
-  async discard(id: ContainerId, bundle: string): Promise<void> {
+  async discard(id: ContainerId, made: MadeContainer): Promise<void> {
     const { commands, bookkeeping } = this.#services;
     // Somebody else's container of the same name made the create fail: it stays.
-    if (this.#states.get(id)?.bundle === bundle) {
+    if (isMade(this.#states.get(id), made)) {
       try {
         await commands.run({ operation: 'delete', args: ['--force', '--', id], id });
       } catch (error) {
@@ -104,6 +105,14 @@ export class RuncTakeover implements RuntimeTakeover {
   #process(known: KnownProcess): RuncProcess {
     return new RuncProcess(adoptKnown(this.#services.reaper, known), undefined);
   }
+}
+
+function isMade(
+  state: RuntimeContainerState | undefined,
+  { bundle, since }: MadeContainer,
+): boolean {
+  if (state?.bundle !== bundle) return false;
+  return since === undefined || Date.parse(state.created) >= since;
 }
 
 /** Commands are known by what only ours name: a directory of the bookkeeping, or the log in a bundle. */

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAbsolute } from 'node:path/posix';
 import { AgentError } from '../../errors.ts';
@@ -31,12 +31,19 @@ export function planCreate(request: CreateRequest, bundles: string): CreateConta
   if (given === undefined) throw invalid('spec', 'neither a spec nor a bundle that has one');
   // A bundle that is somebody's stays as it is: the agent writes what it changes to one of its own.
   const spec = changed(readSpec(given), request, given);
+  const own = { id, bundle: join(bundles, id), ...verbatim };
+  if (request.verbatim !== true) return { ...own, spec };
   return {
-    id,
-    bundle: join(bundles, id),
-    spec: request.verbatim ? withMountsFrom(given, spec) : spec,
-    ...verbatim,
+    ...own,
+    spec: withMountsFrom(given, spec),
+    // Hooks are told where the bundle is: where its own file says all there is, that is the caller's.
+    ...(changesSpec(request) ? {} : { namedBundle: realpathSync(given) }),
   };
+}
+
+function changesSpec({ rootfs, terminal, stopSignal, annotations = {} }: CreateRequest): boolean {
+  const changes = [rootfs, terminal, stopSignal];
+  return changes.some((change) => change !== undefined) || Object.keys(annotations).length > 0;
 }
 
 /** What an agent after this one has to know of it as well. */
