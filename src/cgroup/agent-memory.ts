@@ -23,7 +23,7 @@ export async function watchAgent(options: {
   readonly cgroup?: string;
 }): Promise<Disposable> {
   const { agentBytes, log, cgroup = '/gcs' } = options;
-  const gcs = await makeCgroup(cgroup, { memory: { limit: -1 } }, { inner: false, log });
+  const gcs = await makeCgroup(cgroup, {}, { inner: false, log, controllers: ['memory'] });
   const legacy = gcs.controllers.get('memory');
   const directory = legacy ?? gcs.unified;
   if (directory === undefined) throw new AgentError('not-supported', 'this machine has no cgroups');

@@ -17,6 +17,8 @@ export interface MachineMemoryOptions {
   readonly log: Logger;
   /** Put memory to use as it is plugged in: where nobody else, like udev, does. */
   readonly takePlugged?: boolean;
+  /** Absolute paths in every hierarchy; default /pods and /gcs. */
+  readonly cgroups?: { readonly pods: string; readonly agent: string };
   /** Memory of the machine in bytes; default: what the kernel says now. */
   readonly total?: () => number;
   /** Tells that devices, memory among them, came or went. */
@@ -43,20 +45,17 @@ export class MachineMemory implements Disposable {
 
   /** Throws when the machine has less memory than the reserve, or no memory controller. */
   static async start(options: MachineMemoryOptions): Promise<MachineMemory> {
-    const { log } = options;
+    const { log, agentBytes, cgroups = { pods: '/pods', agent: '/gcs' } } = options;
     countBelow(cgroupAt('/').controllers.get('memory'));
-    // With a limit asked for the cgroup is made where memory is limited.
-    const none = { memory: { limit: -1 } };
-    const memory = new MachineMemory(
-      options,
-      await makeCgroup('/pods', none, { inner: true, log }),
-    );
+    // The limit that an agent before this one has set stays until there is another.
+    const pods = await makeCgroup(cgroups.pods, {}, { inner: true, log, controllers: ['memory'] });
+    const memory = new MachineMemory(options, pods);
     try {
       if (options.takePlugged === true) takePlugged(log);
       memory.refresh();
       memory.#watches.use(memory.#watchPods());
       memory.#watches.use(memory.#watchMachine());
-      memory.#watches.use(await watchAgent(options));
+      memory.#watches.use(await watchAgent({ agentBytes, log, cgroup: cgroups.agent }));
       return memory;
     } catch (error) {
       memory[Symbol.dispose]();

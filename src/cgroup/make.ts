@@ -44,21 +44,23 @@ function controllersOf({ options }: CgroupMount): string[] {
 
 /**
  * Makes a cgroup with these limits before anything runs in it: `inner` for others to be put below,
- * else for processes, since cgroup v2 allows only one of both. A limit the kernel has no file for
+ * else for processes, since cgroup v2 allows only one of both. On v1 it is in the hierarchies of its
+ * limits and of `controllers`. One that is there keeps the limits that are not among these. A limit the kernel has no file for
  * is left out with a warning. AgentError 'invalid-argument' names the
  * limit that is refused; nothing is left behind then.
  */
 export async function makeCgroup(
   path: string,
   resources: OciLinuxResources,
-  options: { inner: boolean; log: Logger },
+  options: { inner: boolean; log: Logger; controllers?: readonly LimitFile['controller'][] },
 ): Promise<Cgroup> {
-  const { inner, log } = options;
+  const { inner, log, controllers = [] } = options;
   const cgroup = cgroupAt(path);
   const limits = { 1: limitFiles(resources, 1), 2: limitFiles(resources, 2) };
   const made: string[] = [];
   try {
-    for (const controller of new Set(limits[1].map((limit) => limit.controller))) {
+    const limited = limits[1].map((limit) => limit.controller);
+    for (const controller of new Set([...controllers, ...limited])) {
       const directory = cgroup.controllers.get(controller);
       if (directory === undefined) continue;
       makeDirectory(directory, controller, made);

@@ -1,0 +1,98 @@
+import { existsSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { type Logger, silentLogger } from '../log/logger.ts';
+import { locateCgroup } from './hierarchy.ts';
+import { MachineMemory } from './machine-memory.ts';
+import { cgroupAt, makeCgroup } from './make.ts';
+
+const MIB = 1024 * 1024;
+const TOP = `/gcs-test-memory-${process.pid}`;
+const PODS = `${TOP}/pods`;
+const AGENT = `${TOP}/gcs`;
+
+/** Where memory is counted on this machine; undefined: nowhere. */
+const place = (path: string): string | undefined => {
+  const { controllers, unified } = cgroupAt(path);
+  const counts = unified !== undefined && existsSync(`${dirname(unified)}/memory.stat`);
+  return controllers.get('memory') ?? (counts ? unified : undefined);
+};
+const home = place('/') === undefined ? undefined : ownDirectory();
+
+function ownDirectory(): string | undefined {
+  const own = locateCgroup(process.pid);
+  return own?.controllers.get('memory') ?? own?.unified;
+}
+
+function limitOf(path: string): number {
+  const directory = place(path);
+  const legacy = `${directory}/memory.limit_in_bytes`;
+  const file = existsSync(legacy) ? legacy : `${directory}/memory.max`;
+  return Number(readFileSync(file, 'utf8'));
+}
+
+function processesIn(path: string): number[] {
+  return readFileSync(`${place(path)}/cgroup.procs`, 'utf8')
+    .trim()
+    .split('\n')
+    .map(Number);
+}
+
+afterEach(() => {
+  if (home !== undefined) writeFileSync(`${home}/cgroup.procs`, `${process.pid}`);
+  for (const path of [PODS, AGENT, TOP]) {
+    const { controllers, unified } = cgroupAt(path);
+    for (const directory of new Set([...controllers.values(), unified])) {
+      if (directory !== undefined && existsSync(directory)) rmdirSync(directory);
+    }
+  }
+});
+
+/** As an agent starts it; `seen` gets the limit of the pods as it is when the machine's memory is looked at. */
+function startAgent(total: number, seen: number[], log: Logger = silentLogger) {
+  return MachineMemory.start({
+    reserveBytes: 16 * MIB,
+    agentBytes: 512 * MIB,
+    log,
+    cgroups: { pods: PODS, agent: AGENT },
+    watchDevices: () => ({ [Symbol.dispose]: () => {} }),
+    total: () => {
+      seen.push(limitOf(PODS));
+      return total;
+    },
+  });
+}
+
+test.runIf(home)(
+  'an agent after another finds the limit of the pods as it was, and goes on',
+  async () => {
+    const seen: number[] = [];
+    const said: string[] = [];
+    const log: Logger = {
+      ...silentLogger,
+      warning: (text) => said.push(text),
+      error: (text) => said.push(text),
+    };
+    // The one before was killed: nothing of it was undone, its watches went with it.
+    using _before = await startAgent(80 * MIB, [], log);
+    expect(limitOf(PODS)).toBe(64 * MIB);
+    using _after = await startAgent(80 * MIB, seen, log);
+    expect(new Set(seen)).toEqual(new Set([64 * MIB]));
+    expect(limitOf(PODS)).toBe(64 * MIB);
+    expect(processesIn(AGENT)).toEqual([process.pid]);
+    expect(said).toEqual([]);
+  },
+);
+
+test.runIf(home)('memory that came while no agent ran is given to the pods', async () => {
+  using _before = await startAgent(80 * MIB, []);
+  using after = await startAgent(112 * MIB, []);
+  expect([after.limit, limitOf(PODS)]).toEqual([96 * MIB, 96 * MIB]);
+});
+
+test.runIf(home)('a cgroup that is there keeps the limits nobody asks to change', async () => {
+  const options = { inner: true, log: silentLogger } as const;
+  await makeCgroup(PODS, { memory: { limit: 32 * MIB } }, options);
+  await makeCgroup(PODS, {}, { ...options, controllers: ['memory'] });
+  expect(limitOf(PODS)).toBe(32 * MIB);
+});
