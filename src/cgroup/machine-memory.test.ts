@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, onTestFinished, test } from 'vitest';
 import { type Logger, silentLogger } from '../log/logger.ts';
 import { locateCgroup } from './hierarchy.ts';
 import { MachineMemory } from './machine-memory.ts';
@@ -89,6 +90,29 @@ test.runIf(home)('memory that came while no agent ran is given to the pods', asy
   using after = await startAgent(112 * MIB, []);
   expect([after.limit, limitOf(PODS)]).toEqual([96 * MIB, 96 * MIB]);
 });
+
+/** v2 takes any limit, and makes room by its own means. */
+const onV1 = cgroupAt('/').controllers.has('memory');
+
+test.runIf(onV1)(
+  'a limit that the kernel refuses leaves the one there was, and all else goes on',
+  async () => {
+    const said: string[] = [];
+    const log: Logger = { ...silentLogger, error: (text) => said.push(text) };
+    using _before = await startAgent(80 * MIB, []);
+    // What fills a file system in memory cannot be taken back.
+    const ballast = `/dev/shm${PODS.replaceAll('/', '-')}`;
+    onTestFinished(() => rmSync(ballast, { force: true }));
+    const fill = `echo $$ >${place(PODS)}/cgroup.procs && dd if=/dev/zero of=${ballast} bs=1M count=40`;
+    execFileSync('sh', ['-c', fill], { stdio: 'ignore' });
+    using after = await startAgent(36 * MIB, [], log);
+    expect(said).toEqual(['memory for pods is not what it should be']);
+    expect([after.limit, limitOf(PODS)]).toEqual([undefined, 64 * MIB]);
+    rmSync(ballast);
+    after.refresh();
+    expect([after.limit, limitOf(PODS)]).toEqual([20 * MIB, 20 * MIB]);
+  },
+);
 
 test.runIf(home)('a cgroup that is there keeps the limits nobody asks to change', async () => {
   const options = { inner: true, log: silentLogger } as const;

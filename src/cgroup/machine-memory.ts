@@ -52,7 +52,7 @@ export class MachineMemory implements Disposable {
     const memory = new MachineMemory(options, pods);
     try {
       if (options.takePlugged === true) takePlugged(log);
-      memory.refresh();
+      memory.#begin();
       memory.#watches.use(memory.#watchPods());
       memory.#watches.use(memory.#watchMachine());
       memory.#watches.use(await watchAgent({ agentBytes, log, cgroup: cgroups.agent }));
@@ -86,15 +86,29 @@ export class MachineMemory implements Disposable {
     log.info('memory for pods', { bytes: limit });
   }
 
+  /** Pods of an agent before this one may use more than there is for them now: their limit stays then. */
+  #begin(): void {
+    try {
+      this.refresh();
+    } catch (error) {
+      if (!(error instanceof AgentError && error.errno === 'EBUSY')) throw error;
+      this.#tell(error);
+    }
+  }
+
   #watchMachine(): Disposable {
-    const { watchDevices = (onChange) => new Uevents(onChange), log } = this.#options;
+    const { watchDevices = (onChange) => new Uevents(onChange) } = this.#options;
     return watchDevices(() => {
       try {
         this.refresh();
       } catch (error) {
-        log.error('memory for pods is not what it should be', { error: String(error) });
+        this.#tell(error);
       }
     });
+  }
+
+  #tell(error: unknown): void {
+    this.#options.log.error('memory for pods is not what it should be', { error: String(error) });
   }
 
   #watchPods(): OomWatch | undefined {
