@@ -1,5 +1,6 @@
 import type { Logger } from '../log/logger.ts';
 import type { DescriptorStore } from '../os/descriptor-store.ts';
+import { faultPoint } from '../os/fault-point.ts';
 import type { Reaper } from '../os/reaper.ts';
 import type { Runtime, RuntimeTakeover } from '../runtime/runtime.ts';
 import { type Journal, ProcessRecord } from '../state/journal.ts';
@@ -97,6 +98,7 @@ export async function recoverUvm(path: string | undefined, context: RecoverConte
 async function quietly(logger: Logger, what: object, run: () => Promise<void>): Promise<void> {
   try {
     await run();
+    faultPoint(`recovered: ${JSON.stringify(what)}`);
   } catch (error) {
     logger.error('not recovered', { ...what, error: String(error) });
   }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readMembership } from '../cgroup/hierarchy.ts';
 import { parseJson } from '../json.ts';
+import { faultPoint } from '../os/fault-point.ts';
 import type { KnownProcess } from '../os/known-process.ts';
 import { processStartTime } from '../os/process.ts';
 import { parseContainerId } from '../runtime/container-id.ts';
@@ -100,8 +101,10 @@ async function undoCreate(known: Known, recovery: Recovery): Promise<void> {
   recovery.logger.info('undoing a create that was cut off', { containerId: id });
   const { bundle, since } = facts.named ?? { bundle: facts.bundle, since: undefined };
   await takeover.discard(id, { bundle, since });
+  faultPoint(`${id} discarded`);
   await using surroundings = await Surroundings.restore(found.surroundings, { ...recovery, id });
   await surroundings[Symbol.asyncDispose]();
+  faultPoint(`nothing is left around ${id}`);
   await removeBundle(facts, recovery);
   removeUnusedLog(facts.door);
   record.remove();
@@ -134,6 +137,7 @@ async function goOn(
     membership: progress.membership,
     execs: running.map(({ progress }) => knownOf(progress)),
   });
+  faultPoint(`${id} loaded`);
   if (progress.phase === 'starting') {
     if (started) record.running();
     else record.phase('created');
@@ -141,6 +145,7 @@ async function goOn(
   watchEnd(loaded.container.init, record);
   const surroundings = await Surroundings.restore(found.surroundings, { ...recovery, id });
   const criLog = reopenDoorLog(facts, recovery);
+  faultPoint(`what is around ${id} is known`);
   const container = new Container(
     {
       spec,
@@ -168,6 +173,7 @@ async function goOn(
       signal: end,
     },
   );
+  faultPoint(`${id} is there again`);
   recovery.containers.set(id, container);
   recovery.claims.claim(id, facts.bundle, facts.scratch);
   if (facts.network !== undefined) {
@@ -241,6 +247,7 @@ async function restored(
     );
     const { door } = progress;
     const hub = hubOf(door?.hub === true, progress.streams === 'terminal', false);
+    faultPoint(`${id} gets back process ${number}`);
     const guest = await restoreExec(process, number, own, recovery, hub?.connections);
     if (door === undefined) execs.push(guest);
     else ofDoor.push({ processId: door.processId, spec: door.process, guest, hub });

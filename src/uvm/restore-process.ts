@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { silentLogger } from '../log/logger.ts';
 import { hasCode } from '../os/errors.ts';
 import { ExitRecords } from '../os/exit-records.ts';
+import { faultPoint } from '../os/fault-point.ts';
 import { adoptKnown } from '../os/known-process.ts';
 import { Pidfd } from '../os/pidfd.ts';
 import { processAgeMs, processGroup, processParent, processStartTime } from '../os/process.ts';
@@ -32,6 +33,7 @@ export async function restoreUvmProcess(
   if (phase === 'starting' || process === undefined) {
     const since = statSync(join(journal.path ?? '', `p/${number}.json`)).mtimeMs;
     endUntold(since, recovery);
+    faultPoint(`process ${number} is ended`);
     record.remove();
     return;
   }
@@ -41,6 +43,7 @@ export async function restoreUvmProcess(
     streams === 'direct'
       ? undefined
       : await resumeSession(number, streams === 'terminal', recovery);
+  faultPoint(`process ${number} has its streams`);
   watchEnd(child, record);
   processes.restore(child, session, record);
 }
