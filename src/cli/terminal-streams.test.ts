@@ -106,6 +106,17 @@ describe('a log', () => {
     }
   });
 
+  it('knows the tags of others, and leaves out what is no entry', async () => {
+    const others = [
+      '2016-10-06T00:17:09.669794202+02:00 stdout P:more a',
+      'nonsense',
+      '',
+      '2016-10-06T00:17:10Z stdout F:more:still b',
+      '',
+    ].join('\n');
+    expect(await shown(others)).toEqual({ stdout: 'ab\n', stderr: '' });
+  });
+
   it('has the time of each line once, also of one in parts', async () => {
     expect(await shown(log, { timestamps: true })).toEqual({
       stdout: '2026-01-31T12:00:00.000000001Z out  two spaces\n2026-01-31T12:00:02.000000000Z \n',

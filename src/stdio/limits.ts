@@ -21,6 +21,3 @@ export const defaultCriLogLimits = {
   /** Files of one process, the one being written included. */
   maxFiles: 5,
 };
-
-/** Bytes of a line of a log that are kept until its end is found; the kubelet's and our own entries have a fraction of it. */
-export const criLogLineBytes = 1_048_576;

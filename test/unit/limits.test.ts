@@ -5,7 +5,6 @@ import { imageLimits } from '../../src/image/limits.ts';
 import { managementLimits } from '../../src/management/limits.ts';
 import { networkLimits } from '../../src/network/limits.ts';
 import {
-  criLogLineBytes,
   defaultCriLogLimits,
   defaultDrainPolicy,
   streamPipeBytes,
@@ -29,7 +28,6 @@ const inSources = {
   ...deviceLimits,
   ...defaultDrainPolicy,
   ...defaultCriLogLimits,
-  criLogLineBytes,
   streamPipeBytes,
 };
 

@@ -1,20 +1,37 @@
-import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { assertNothingLeft, type Census, takeCensus } from '../../../test/support/census.ts';
 import { openCriLog } from '../../stdio/cri-log.ts';
 import { LogFeed, type LogRequest } from './feed.ts';
 
 let directory: string;
 let path: string;
+let census: Census;
 
 beforeEach(() => {
+  census = takeCensus({ only: 'process' });
   directory = mkdtempSync(join(tmpdir(), 'gcs-log-'));
   path = join(directory, 'a.log');
 });
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
+afterEach(async () => {
+  rmSync(directory, { recursive: true, force: true });
+  await assertNothingLeft(census);
+});
 
 const never = new AbortController().signal;
 
@@ -84,6 +101,19 @@ describe('reading', () => {
     expect(await read({ tail })).toBe([...words].map((word) => line(word)).join(''));
   });
 
+  test('the last lines of a log as it was written, in every number', async () => {
+    using log = openCriLog(path, { maxBytes: 300, maxFiles: 100 });
+    for (let number = 0; number < 20; number += 1) {
+      log.write('stderr', Buffer.from(`line ${number}\n`));
+    }
+    expect(log.counts.rotations).toBeGreaterThan(1);
+    const lines = (await read()).match(/.*\n/g) ?? [];
+    expect(lines).toHaveLength(20);
+    for (let tail = 0; tail <= 22; tail += 1) {
+      expect(await read({ tail })).toBe(lines.slice(Math.max(0, 20 - tail)).join(''));
+    }
+  });
+
   test('the last lines of a file larger than what is read at once', async () => {
     const lines = Array.from({ length: 5000 }, (_, index) => line(`number ${index}`));
     writeFileSync(path, lines.join(''));
@@ -104,6 +134,14 @@ describe('reading', () => {
         .map((time) => line('x', time))
         .join(''),
     );
+  });
+
+  test('opens no link, and waits for no fifo', async () => {
+    symlinkSync('/etc/hostname', path);
+    await expect(read()).rejects.toMatchObject({ code: 'ELOOP' });
+    rmSync(path);
+    execFileSync('mkfifo', [path]);
+    await expect(read()).rejects.toMatchObject({ code: 'not-supported' });
   });
 
   test('a log there is not is said', async () => {
@@ -137,6 +175,40 @@ describe('following', () => {
     expect(log.counts.rotations).toBeGreaterThan(40);
     const numbers = [...feed.seen().matchAll(/ line (\d+)\n/g)].map((match) => Number(match[1]));
     expect(numbers).toEqual(Array.from({ length: 2000 }, (_, index) => index));
+  });
+
+  test('loses nothing over rotations, however many at once', { timeout: 60_000 }, async () => {
+    const bursts = fc.array(fc.integer({ min: 0, max: 60 }), { maxLength: 12 });
+    await fc.assert(
+      fc.asyncProperty(bursts, async (sizes) => {
+        for (const name of readdirSync(directory)) rmSync(join(directory, name));
+        using log = openCriLog(path, { maxBytes: 200, maxFiles: 1000 });
+        const feed = following();
+        let written = 0;
+        for (const size of sizes) {
+          for (let i = 0; i < size; i += 1) log.write('stdout', Buffer.from(`${written++}\n`));
+          await new Promise(setImmediate);
+        }
+        feed.end();
+        await feed.done;
+        const numbers = [...feed.seen().matchAll(/ (\d+)\n/g)].map((match) => Number(match[1]));
+        expect(numbers).toEqual(Array.from({ length: written }, (_, index) => index));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test('starts at the beginning of a file that was emptied in place', async () => {
+    using log = openCriLog(path);
+    const feed = following();
+    log.write('stdout', Buffer.from('a long line that goes\n'));
+    await feed.until(line('a long line that goes').length);
+    truncateSync(path);
+    log.write('stdout', Buffer.from('x\n'));
+    await feed.until(line('a long line that goes').length + line('x').length);
+    feed.end();
+    await feed.done;
+    expect(feed.seen()).toMatch(/^\S+ stdout F a long line that goes\n\S+ stdout F x\n$/);
   });
 
   test('goes on in the new file when somebody else has moved the old one away', async () => {
