@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { borrowTerminal } from '../os/raw-terminal.ts';
 import { CliError } from './exit-codes.ts';
 import type { Io } from './io.ts';
 
@@ -36,22 +36,18 @@ export function watchTerminalSize(io: Io, resized: (size: TerminalSize) => void)
  */
 export function rawMode(io: Io): Disposable {
   if (io.stdin.isTTY !== true) return { [Symbol.dispose]: () => {} };
-  // Not setRawMode(): Node's raw mode still turns "\n" into "\r\n" (ONLCR), which garbles programs
-  // that move the cursor down by it.
-  const settings = stty('-g').trim();
+  const giveBack = told(borrowTerminal);
   const restore = (): void => {
     process.off('exit', restore);
-    stty(settings);
+    told(giveBack);
   };
   process.on('exit', restore);
-  stty('raw', '-echo');
   return { [Symbol.dispose]: restore };
 }
 
-/** stty(1) on the terminal behind this process's stdin. */
-function stty(...args: string[]): string {
+function told<Result>(change: () => Result): Result {
   try {
-    return execFileSync('stty', args, { stdio: ['inherit', 'pipe', 'pipe'], encoding: 'utf8' });
+    return change();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CliError(`cannot set up the terminal: ${reason}`, { cause });

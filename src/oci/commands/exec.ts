@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { UsageError } from '../../cli/exit-codes.ts';
 import type { OptionValues } from '../../cli/options.ts';
 import type { ManagementClient } from '../../client/management/index.ts';
+import { borrowTerminal } from '../../os/raw-terminal.ts';
 import type { OciProcess } from '../../spec/oci.ts';
 import { reachAgent } from '../agent.ts';
 import { defineOciCommand } from '../command.ts';
@@ -11,7 +12,6 @@ import { checkProcess, readObject } from '../json-file.ts';
 import { ContainerDirectory } from '../records.ts';
 import { launchStandIn } from '../stand-in/launch.ts';
 import { joinStreams, watchSize } from '../stand-in/streams.ts';
-import { ownTerminal } from '../stand-in/terminal.ts';
 
 const options = {
   'console-socket': {
@@ -86,10 +86,12 @@ function scratchIn(directory: string): Disposable & { path: string } {
 /** Runs it with our own streams; resolves with its exit code. */
 async function attached(client: ManagementClient, id: string, spec: OciProcess): Promise<number> {
   const terminal = spec.terminal === true;
-  using _terminal = terminal ? ownTerminal() : undefined;
+  using stack = new DisposableStack();
+  const onTerminal = terminal && process.stdin.isTTY;
+  if (onTerminal) stack.defer(borrowTerminal());
   const started = await client.exec(id, spec, { stdin: true, stdout: true, stderr: !terminal });
   const joined = joinStreams(started);
-  if (terminal && process.stdin.isTTY) watchSize((size) => started.resize(size));
+  if (onTerminal) watchSize((size) => started.resize(size));
   const { exitCode } = await started.wait();
   await joined;
   return exitCode;

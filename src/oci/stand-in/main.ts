@@ -1,9 +1,9 @@
+import { makeTerminalRaw } from '../../os/raw-terminal.ts';
 import { reasonOf } from '../failure.ts';
 import { connectTo, readJsonLine, writeJsonLine } from '../json-line.ts';
 import { standForExec, standForInit } from './life.ts';
 import type { StandInPlan, StandInReport } from './plan.ts';
 import { SteadyClient } from './steady-client.ts';
-import { useTerminal } from './terminal.ts';
 
 /** Exit code of a stand-in that does not know how its process ended. */
 const UNKNOWN = 255;
@@ -24,7 +24,8 @@ export async function standIn(socketPath: string): Promise<number> {
   await using agent = new SteadyClient(plan.agent);
   let life: { readonly ended: Promise<number> };
   try {
-    if (plan.terminal) useTerminal();
+    // The container's own terminal has the line discipline.
+    if (plan.terminal) makeTerminalRaw();
     life = plan.kind === 'exec' ? await standForExec(agent, plan) : await standForInit(agent, plan);
   } catch (error) {
     report({ error: reasonOf(error) });
