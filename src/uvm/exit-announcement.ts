@@ -1,9 +1,9 @@
 import { constants } from 'node:os';
 import { faultPoint } from '../os/fault-point.ts';
+import { startTimer } from '../os/timer.ts';
 import type { GuestProcess } from './guest-process.ts';
 import { uvmLimits } from './limits.ts';
 import type { ContainerExitType } from './operations.ts';
-import { startTimer } from './timer.ts';
 
 const { SIGTERM, SIGKILL } = constants.signals;
 

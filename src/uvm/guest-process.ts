@@ -1,8 +1,8 @@
 import { AgentError } from '../errors.ts';
 import { type ExitStatus, exitCodeOf } from '../os/process.ts';
 import type { WindowSize } from '../os/pty.ts';
+import { startTimer } from '../os/timer.ts';
 import type { StdioReport, StdioSession } from '../stdio/stdio.ts';
-import { startTimer } from './timer.ts';
 
 const SIGKILL = 9;
 

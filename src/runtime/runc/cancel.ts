@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { type Cgroup, locateOwnCgroup } from '../../cgroup/hierarchy.ts';
 import type { AwaitedFile } from '../../os/completed-file.ts';
-import type { Child, ExitStatus } from '../../os/process.ts';
+import { type Child, type ExitStatus, processParent } from '../../os/process.ts';
 import type { Reaper } from '../../os/reaper.ts';
+import { within } from '../../os/timer.ts';
 
 const { signals } = constants;
 
@@ -51,15 +52,6 @@ export function untilDone(
   return Promise.race([ended, early]);
 }
 
-/** Resolves when `promise` does, or after `ms`. */
-export async function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  // No AbortSignal: making the error that an abort takes as its reason costs a millisecond.
-  const { promise: elapsed, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  await Promise.race([promise, elapsed]);
-  clearTimeout(timer);
-}
-
 function untilAborted(signal: AbortSignal): Disposable & { promise: Promise<void> } {
   const { promise, resolve } = Promise.withResolvers<void>();
   const listener = (): void => resolve();
@@ -89,7 +81,7 @@ async function killTree(reaper: Reaper, command: Child): Promise<Cgroup[]> {
 function descendantsOf(pid: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync('/proc')) {
-    const parent = /^\d+$/.test(name) ? parentOf(name) : undefined;
+    const parent = /^\d+$/.test(name) ? processParent(Number(name)) : undefined;
     if (parent === undefined) continue;
     children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
   }
@@ -101,14 +93,4 @@ function descendantsOf(pid: number): number[] {
     pending.push(...below);
   }
   return found;
-}
-
-/** Field 4 of proc_pid_stat(5); undefined when the process is gone. */
-function parentOf(pid: string): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-  } catch {
-    return undefined; // Ended between the listing and the reading.
-  }
 }

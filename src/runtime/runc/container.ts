@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { type Cgroup, type Membership, ownCgroup } from '../../cgroup/hierarchy.ts';
 import { killAll, listProcesses } from '../../cgroup/processes.ts';
 import { stringifyJson } from '../../json.ts';
+import { within } from '../../os/timer.ts';
 import type { OciLinuxResources } from '../../spec/oci.ts';
 import {
   type CheckpointOptions,
@@ -15,7 +16,7 @@ import {
   type RuntimeProcessInfo,
 } from '../runtime.ts';
 import type { ProcessDirectory } from './bookkeeping.ts';
-import { cancelGraceMs, within } from './cancel.ts';
+import { cancelGraceMs } from './cancel.ts';
 import type { Command } from './commands.ts';
 import { checkpointArgs } from './criu.ts';
 import { ErrorLog } from './error-log.ts';

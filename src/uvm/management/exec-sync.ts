@@ -1,13 +1,13 @@
 import type { Logger } from '../../log/logger.ts';
 import { pipe } from '../../os/pipe.ts';
 import { exitCodeOf } from '../../os/process.ts';
+import { startTimer, within } from '../../os/timer.ts';
 import type { ProcessStdio, RuntimeProcess } from '../../runtime/runtime.ts';
 import type { OciProcess } from '../../spec/oci.ts';
 import type { Container } from '../container.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import type { ExecSyncRequest, ExecSyncResult } from '../management-types.ts';
 import { runtimeFailure } from '../runtime-failure.ts';
-import { startTimer } from '../timer.ts';
 import { checkTimeout, invalid } from './check.ts';
 import { operationLimits } from './limits.ts';
 import type { ManagedContainer } from './managed-container.ts';
@@ -26,7 +26,7 @@ export interface ExecSyncContext {
 }
 
 /** The process of a request, as an exec of the container would have it. */
-export function execSyncProcess(request: ExecSyncRequest): OciProcess {
+function execSyncProcess(request: ExecSyncRequest): OciProcess {
   const { args, env, cwd, user, terminal = false } = request;
   if (args.length === 0) throw invalid('args', 'no command to run');
   return {
@@ -192,11 +192,4 @@ class Run {
       durationMs: performance.now() - begin,
     };
   }
-}
-
-/** Resolves with the promise or after `ms`. */
-async function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  const elapsed = Promise.withResolvers<void>();
-  using _timer = startTimer(ms, () => elapsed.resolve());
-  await Promise.race([promise, elapsed.promise]);
 }

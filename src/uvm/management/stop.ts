@@ -1,6 +1,6 @@
 import { AgentError } from '../../errors.ts';
+import { startTimer } from '../../os/timer.ts';
 import type { Container } from '../container.ts';
-import { startTimer } from '../timer.ts';
 import { operationLimits } from './limits.ts';
 import { killEveryProcess } from './signals.ts';
 

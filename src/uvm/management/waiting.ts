@@ -1,5 +1,5 @@
 import { AgentError } from '../../errors.ts';
-import { startTimer } from '../timer.ts';
+import { startTimer } from '../../os/timer.ts';
 
 export interface WaitOptions {
   timeoutMs?: number;

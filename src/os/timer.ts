@@ -11,3 +11,11 @@ export function startTimer(milliseconds: number, elapsed: () => void): Disposabl
   arm(milliseconds);
   return { [Symbol.dispose]: () => clearTimeout(timer) };
 }
+
+/** Resolves when `promise` does, or after so many milliseconds; rejects as it does. */
+export async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
+  // No AbortSignal: making the error that an abort takes as its reason costs a millisecond.
+  const { promise: elapsed, resolve } = Promise.withResolvers<void>();
+  using _timer = startTimer(milliseconds, resolve);
+  await Promise.race([promise, elapsed]);
+}
