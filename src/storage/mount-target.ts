@@ -2,10 +2,10 @@ import { AgentError } from '../errors.ts';
 import { hasCode } from '../os/errors.ts';
 import type { Fd } from '../os/fd.ts';
 import { attachMount, mountByPath, mountIdOf, unmountPath } from '../os/mount.ts';
+import { mountsAt } from '../os/mount-table.ts';
 import { fdPath } from '../os/openat2.ts';
 import { type Directories, inParentAsync, isEmptyDirectory } from './directories.ts';
 import { badValue } from './host-path.ts';
-import { mountsAt } from './mount-table.ts';
 import type { Step } from './steps.ts';
 
 /** The directory a host wants something mounted at: made, mounted on, unmounted, removed. */

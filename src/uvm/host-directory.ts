@@ -1,8 +1,9 @@
-import { lstatSync, readFileSync, realpathSync } from 'node:fs';
+import { lstatSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { isAbsolute, normalize } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { hasCode } from '../os/errors.ts';
+import { mountsBelow } from '../os/mount-table.ts';
 
 /** Below these the agent may remove whatever the host placed for a container; they exist for that. */
 const REMOVABLE_ROOTS = ['/run/gcs/', '/run/mounts/', '/mounts/'];
@@ -21,16 +22,6 @@ export function checkHostDirectory(path: string, field: string): string {
   if (path.split('/').includes('..')) throw bad("must not contain '..'");
   if (plain === '') throw bad('must not be the root directory');
   return plain;
-}
-
-/** Mount points at or below a directory, from proc_pid_mountinfo(5), the latest mount last. */
-export function mountsBelow(directory: string): string[] {
-  const unescaped = (text: string) =>
-    text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .map((line) => unescaped(line.split(' ')[4] ?? ''))
-    .filter((point) => point === directory || point.startsWith(`${directory}/`));
 }
 
 /** Is it, links followed, below one of the roots that hold nothing but container state? */

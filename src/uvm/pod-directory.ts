@@ -11,10 +11,10 @@ import {
   setPropagation,
   unmountPath,
 } from '../os/mount.ts';
+import { mountsBelow } from '../os/mount-table.ts';
 import { O_DIRECTORY_PATH, openAt2 } from '../os/openat2.ts';
 import type { PlannedFile } from '../spec/plan.ts';
 import { podDirectories, virtualPods } from '../spec/pod-mounts.ts';
-import { mountsBelow } from './host-directory.ts';
 
 /** What a container mounts below these is seen by its peers. */
 const propagation: Propagation = 'shared';

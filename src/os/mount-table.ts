@@ -45,3 +45,10 @@ export function mountsAt(path: string): number[] {
   }
   return stack;
 }
+
+/** Mount points at or below a directory, the latest mount last. */
+export function mountsBelow(directory: string): string[] {
+  return entries()
+    .map(({ path }) => path)
+    .filter((path) => path === directory || path.startsWith(`${directory}/`));
+}
