@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path/posix';
 import { AgentError } from '../../errors.ts';
 import { hasCode } from '../../os/errors.ts';
 import type { Fd } from '../../os/fd.ts';
 import { O_DIRECTORY_PATH, openAt2, type ResolveRule } from '../../os/openat2.ts';
+import { processStartTime } from '../../os/process.ts';
 import type { ManagementOperations } from '../../uvm/management.ts';
 import { ManagementError } from '../errors.ts';
 
@@ -46,23 +46,16 @@ export class ContainerRoot implements Disposable {
 
 /** Undefined when the process has ended. */
 function openOf(pid: number, startTime: number): Fd | undefined {
-  let fd: Fd | undefined;
+  using opened = new DisposableStack();
   try {
-    fd = openAt2(null, `/proc/${pid}/root`, { flags: O_DIRECTORY_PATH, resolve: [] });
+    const flags = O_DIRECTORY_PATH;
+    const fd = opened.use(openAt2(null, `/proc/${pid}/root`, { flags, resolve: [] }));
     // Whose root it is: a pid is only itself with its start time.
-    if (startTimeOf(pid) === startTime) return fd;
+    if (processStartTime(pid) !== startTime) return undefined;
+    opened.move();
+    return fd;
   } catch (error) {
-    if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ESRCH')) {
-      fd?.close();
-      throw error;
-    }
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ESRCH')) return undefined;
+    throw error;
   }
-  fd?.close();
-  return undefined;
-}
-
-/** Field 22 of proc_pid_stat(5); the name before it may have spaces and parentheses. */
-function startTimeOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
 }
