@@ -1,3 +1,4 @@
+import { ttyOption } from './common-options.ts';
 import type { OptionSpec } from './options.ts';
 
 /** Options of "run" and "create" that say what the container is. */
@@ -14,7 +15,7 @@ export const containerOptions = {
     help: 'root directory in the guest; without a VM host and guest share the file system',
   },
   name: { kind: 'text', value: 'ID', help: 'id of the container (default: a random one)' },
-  tty: { kind: 'flag', short: 't', help: 'give the process a terminal' },
+  tty: ttyOption,
   env: {
     kind: 'list',
     short: 'e',

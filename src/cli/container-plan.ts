@@ -10,7 +10,7 @@ import type { Io } from './io.ts';
 import type { OptionValues } from './options.ts';
 import { terminalSize } from './terminal.ts';
 import { resolveUser } from './user.ts';
-import { isRecord, parseBytes, parseEnvironment, parseMount } from './values.ts';
+import { isRecord, parseBytes, parseEnvironment, parseMount, terminalVariable } from './values.ts';
 
 export type ContainerValues = OptionValues<typeof containerOptions>;
 
@@ -108,7 +108,7 @@ function changed(
 function terminalEnvironment(values: ContainerValues, spec: OciSpec, io: Io): string[] {
   const given = [...(spec.process?.env ?? []), ...values.env];
   if (!values.tty || given.some((entry) => entry.startsWith('TERM='))) return [];
-  return [`TERM=${io.env.TERM ?? 'xterm'}`];
+  return [terminalVariable(io)];
 }
 
 function readBundle(directory: string): OciSpec {

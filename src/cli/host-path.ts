@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { secondsOption } from './common-options.ts';
 import { UsageError } from './exit-codes.ts';
 import type { Io } from './io.ts';
 import type { OptionSpec } from './options.ts';
@@ -19,11 +20,7 @@ export const hostOptions = {
   },
   vm: { kind: 'text', value: 'NAME', help: 'the agent of this virtual machine ("gcsctl vm up")' },
   timeout: {
-    kind: 'number',
-    value: 'SECONDS',
-    min: 0.1,
-    max: 86_400,
-    fraction: true,
+    ...secondsOption,
     help: 'how long to wait for the agent to dial (default 10)',
   },
 } as const satisfies Record<string, OptionSpec>;

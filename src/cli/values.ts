@@ -52,6 +52,11 @@ export function parseEnvironment(entries: readonly string[], io: Io): string[] {
   });
 }
 
+/** For a process that gets a terminal: what this one's is. */
+export function terminalVariable(io: Io): string {
+  return `TERM=${io.env.TERM ?? 'xterm'}`;
+}
+
 /** The only positional of a command, which names it in the error. */
 export function onlyPositional(positionals: readonly string[], what: string): string {
   const [first, second] = positionals;

@@ -1,4 +1,5 @@
 import { defineCommand } from '../command.ts';
+import { interactiveOption, programExitCodes } from '../common-options.ts';
 import { containerOptions } from '../container-options.ts';
 import { planContainer } from '../container-plan.ts';
 import { createKept, keptOptions, planKept } from '../door/make.ts';
@@ -16,7 +17,7 @@ export const createCommand = defineCommand({
   ],
   options: {
     ...containerOptions,
-    interactive: { kind: 'flag', short: 'i', help: 'keep stdin open for "start -i" and "attach"' },
+    interactive: { ...interactiveOption, help: 'keep stdin open for "start -i" and "attach"' },
     ...keptOptions,
     ...doorOptions,
     json: jsonOption,
@@ -26,10 +27,7 @@ export const createCommand = defineCommand({
     ['create --name web --rootfs ./rootfs -- httpd -f', 'a container called web'],
     ['create --vm one -it --name sh --rootfs /rootfs -- sh', 'with a terminal, in a VM'],
   ],
-  exitCodes: [
-    ['126', 'the command cannot be executed'],
-    ['127', 'the command was not found'],
-  ],
+  exitCodes: programExitCodes,
   async run(values, positionals, io) {
     const plan = planContainer(values, positionals, io);
     const kept = planKept(values, plan);

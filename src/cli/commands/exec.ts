@@ -1,13 +1,14 @@
 import type { OciProcess, OciUser } from '../../spec/oci.ts';
 import { attach } from '../attach.ts';
 import { defineCommand } from '../command.ts';
+import { interactiveOption, programExitCodes, ttyOption } from '../common-options.ts';
 import { findContainer } from '../door/names.ts';
 import { type Door, openDoor } from '../door/open.ts';
 import { doorOptions } from '../door/options.ts';
 import { attached } from '../door/process.ts';
 import { EXIT_OK, UsageError } from '../exit-codes.ts';
 import { terminalSize } from '../terminal.ts';
-import { parseEnvironment } from '../values.ts';
+import { parseEnvironment, terminalVariable } from '../values.ts';
 
 export const execCommand = defineCommand({
   name: 'exec',
@@ -18,8 +19,8 @@ export const execCommand = defineCommand({
   ],
   options: {
     ...doorOptions,
-    interactive: { kind: 'flag', short: 'i', help: 'connect stdin' },
-    tty: { kind: 'flag', short: 't', help: 'give the process a terminal' },
+    interactive: interactiveOption,
+    tty: ttyOption,
     detach: { kind: 'flag', short: 'd', help: 'do not wait for it; print its name and return' },
     env: { kind: 'list', short: 'e', value: 'NAME[=VALUE]', help: 'environment variable' },
     cwd: { kind: 'text', short: 'w', value: 'DIR', help: 'working directory' },
@@ -37,8 +38,7 @@ export const execCommand = defineCommand({
     ],
   ],
   exitCodes: [
-    ['126', 'the command cannot be executed'],
-    ['127', 'the command was not found'],
+    ...programExitCodes,
     ['other', 'exit code of the command, 128+N when signal N ended it'],
   ],
   async run(values, [word, ...args], io) {
@@ -48,7 +48,7 @@ export const execCommand = defineCommand({
     if (detach && interactive)
       throw new UsageError('--detach and --interactive exclude each other');
     const size = terminalSize(io);
-    const term = terminal ? [`TERM=${io.env.TERM ?? 'xterm'}`] : [];
+    const term = terminal ? [terminalVariable(io)] : [];
     const env = [...term, ...parseEnvironment(values.env, io)];
     await using door = await openDoor(values, io);
     const id = await findContainer(door, word);

@@ -1,7 +1,8 @@
 import { defineCommand } from '../command.ts';
 import { forEachContainer, someIds } from '../door/names.ts';
 import { openDoor } from '../door/open.ts';
-import { doorOptions } from '../door/options.ts';
+import { type DoorAddress, doorOptions } from '../door/options.ts';
+import type { Io } from '../io.ts';
 
 export const pauseCommand = defineCommand({
   name: 'pause',
@@ -11,14 +12,7 @@ export const pauseCommand = defineCommand({
   options: doorOptions,
   completes: 'containers',
   examples: [['pause web', 'freeze it']],
-  async run(values, positionals, io) {
-    const words = someIds(positionals);
-    await using door = await openDoor(values, io);
-    const { client, signal } = door;
-    return await forEachContainer(door, words, io, (id) =>
-      client.call('container.pause', { id }, { signal }),
-    );
-  },
+  run: (...given) => forEach('container.pause', ...given),
 });
 
 export const resumeCommand = defineCommand({
@@ -30,12 +24,17 @@ export const resumeCommand = defineCommand({
   options: doorOptions,
   completes: 'containers',
   examples: [['resume web', 'let it go on']],
-  async run(values, positionals, io) {
-    const words = someIds(positionals);
-    await using door = await openDoor(values, io);
-    const { client, signal } = door;
-    return await forEachContainer(door, words, io, (id) =>
-      client.call('container.resume', { id }, { signal }),
-    );
-  },
+  run: (...given) => forEach('container.resume', ...given),
 });
+
+async function forEach(
+  method: 'container.pause' | 'container.resume',
+  address: DoorAddress,
+  positionals: readonly string[],
+  io: Io,
+): Promise<number> {
+  const words = someIds(positionals);
+  await using door = await openDoor(address, io);
+  const { client, signal } = door;
+  return await forEachContainer(door, words, io, (id) => client.call(method, { id }, { signal }));
+}

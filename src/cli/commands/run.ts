@@ -1,6 +1,7 @@
 import type { GuestContainer } from '../../client/container.ts';
 import { attach } from '../attach.ts';
 import { defineCommand } from '../command.ts';
+import { interactiveOption, programExitCodes } from '../common-options.ts';
 import { containerOptions } from '../container-options.ts';
 import { type ContainerPlan, planContainer } from '../container-plan.ts';
 import { createKept, keptGiven, keptOptions, planKept } from '../door/make.ts';
@@ -17,7 +18,7 @@ import type { SignalWatch } from '../signals.ts';
 const options = {
   ...containerOptions,
   ...imageOptions,
-  interactive: { kind: 'flag', short: 'i', help: 'connect stdin' },
+  interactive: interactiveOption,
   detach: {
     kind: 'flag',
     short: 'd',
@@ -59,8 +60,7 @@ export const runCommand = defineCommand({
     ['run --mount "$PWD":/src:ro --cwd /src --rootfs ./rootfs -- ls', 'a directory of the guest'],
   ],
   exitCodes: [
-    ['126', 'the command cannot be executed'],
-    ['127', 'the command was not found'],
+    ...programExitCodes,
     ['other', 'exit code of the command, 128+N when signal N ended it'],
   ],
   async run(values, positionals, io) {

@@ -1,5 +1,6 @@
 import { attach } from '../attach.ts';
 import { defineCommand } from '../command.ts';
+import { interactiveOption } from '../common-options.ts';
 import { findContainer } from '../door/names.ts';
 import { openDoor } from '../door/open.ts';
 import { doorOptions } from '../door/options.ts';
@@ -18,7 +19,7 @@ export const startCommand = defineCommand({
   ],
   options: {
     ...doorOptions,
-    interactive: { kind: 'flag', short: 'i', help: 'connect stdin' },
+    interactive: interactiveOption,
     detach: { kind: 'flag', short: 'd', help: 'do not attach; print the pid and return' },
     json: jsonOption,
   },

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { defineCommand } from '../command.ts';
+import { secondsOption } from '../common-options.ts';
 import { quietly } from '../door/follow.ts';
 import { findContainers } from '../door/names.ts';
 import { type Door, openDoor } from '../door/open.ts';
@@ -25,12 +26,9 @@ export const statsCommand = defineCommand({
     'no-stream': { kind: 'flag', help: 'once, also at a terminal' },
     stream: { kind: 'flag', help: 'again and again, also elsewhere and with --json' },
     interval: {
-      kind: 'number',
+      ...secondsOption,
       short: 'i',
-      value: 'SECONDS',
-      min: 0.1,
       max: 3600,
-      fraction: true,
       help: `from one look to the next (default ${DEFAULT_INTERVAL_S})`,
     },
     format: formatOption,

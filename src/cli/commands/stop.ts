@@ -1,4 +1,5 @@
 import { defineCommand } from '../command.ts';
+import { secondsOption } from '../common-options.ts';
 import { forEachContainer, someIds } from '../door/names.ts';
 import { openDoor } from '../door/open.ts';
 import { doorOptions } from '../door/options.ts';
@@ -13,12 +14,9 @@ export const stopCommand = defineCommand({
   options: {
     ...doorOptions,
     time: {
-      kind: 'number',
+      ...secondsOption,
       short: 't',
-      value: 'SECONDS',
       min: 0,
-      max: 86_400,
-      fraction: true,
       help: 'how long the stop signal is given (default 10; 0: SIGKILL at once)',
     },
   },

@@ -1,4 +1,5 @@
 import { defineCommand } from '../command.ts';
+import { secondsOption } from '../common-options.ts';
 import { EXIT_OK, UsageError } from '../exit-codes.ts';
 import { vmDirectory } from '../vm-target.ts';
 
@@ -13,11 +14,7 @@ export const vmDownCommand = defineCommand({
   options: {
     force: { kind: 'flag', short: 'f', help: 'do not ask the guest' },
     timeout: {
-      kind: 'number',
-      value: 'SECONDS',
-      min: 0.1,
-      max: 86_400,
-      fraction: true,
+      ...secondsOption,
       help: 'for the guest to power off (default 30)',
     },
   },

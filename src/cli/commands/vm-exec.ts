@@ -1,11 +1,12 @@
 import { DEFAULT_PATH } from '../../client/spec.ts';
 import { attach } from '../attach.ts';
 import { defineCommand } from '../command.ts';
+import { interactiveOption, programExitCodes, ttyOption } from '../common-options.ts';
 import { UsageError } from '../exit-codes.ts';
 import { hostOptions } from '../host-path.ts';
 import { interruptBySignal, openStanding } from '../session.ts';
 import { terminalSize } from '../terminal.ts';
-import { parseEnvironment } from '../values.ts';
+import { parseEnvironment, terminalVariable } from '../values.ts';
 
 export const vmExecCommand = defineCommand({
   name: 'vm-exec',
@@ -17,8 +18,8 @@ export const vmExecCommand = defineCommand({
   ],
   options: {
     ...hostOptions,
-    interactive: { kind: 'flag', short: 'i', help: 'connect stdin' },
-    tty: { kind: 'flag', short: 't', help: 'give the process a terminal' },
+    interactive: interactiveOption,
+    tty: ttyOption,
     env: { kind: 'list', short: 'e', value: 'NAME[=VALUE]', help: 'environment variable' },
     cwd: { kind: 'text', short: 'w', value: 'DIR', help: 'working directory (default /)' },
   },
@@ -27,15 +28,11 @@ export const vmExecCommand = defineCommand({
     ['vm-exec uname -a', 'the guest’s kernel'],
     ['vm-exec -it sh', 'a shell in the VM'],
   ],
-  exitCodes: [
-    ['126', 'the command cannot be executed'],
-    ['127', 'the command was not found'],
-    ['other', 'exit code of the command'],
-  ],
+  exitCodes: [...programExitCodes, ['other', 'exit code of the command']],
   async run(values, args, io) {
     if (args.length === 0) throw new UsageError('the COMMAND to run is missing');
     const size = values.tty ? terminalSize(io) : undefined;
-    const term = values.tty ? [`TERM=${io.env.TERM ?? 'xterm'}`] : [];
+    const term = values.tty ? [terminalVariable(io)] : [];
     const entries = [`PATH=${DEFAULT_PATH}`, ...term, ...parseEnvironment(values.env, io)];
     const abort = new AbortController();
     using signals = interruptBySignal(abort);

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { defineCommand } from '../command.ts';
+import { secondsOption } from '../common-options.ts';
 import { EXIT_OK, UsageError } from '../exit-codes.ts';
 import { jsonOption, printJson } from '../output.ts';
 import { interruptBySignal } from '../session.ts';
@@ -43,11 +44,8 @@ export const vmUpCommand = defineCommand({
     append: { kind: 'text', value: 'TEXT', help: 'more kernel arguments' },
     shell: { kind: 'flag', help: 'a shell on the console: "gcsctl vm console"' },
     timeout: {
-      kind: 'number',
-      value: 'SECONDS',
+      ...secondsOption,
       min: 1,
-      max: 86_400,
-      fraction: true,
       help: 'how long to wait for the agent (default 120)',
     },
     json: jsonOption,

@@ -1,6 +1,7 @@
 import { ManagementRequestError } from '../../client/management/errors.ts';
 import type { Result } from '../../management/contract.ts';
 import { defineCommand } from '../command.ts';
+import { secondsOption } from '../common-options.ts';
 import { findContainers, someIds } from '../door/names.ts';
 import { type Door, openDoor } from '../door/open.ts';
 import { doorOptions } from '../door/options.ts';
@@ -20,11 +21,8 @@ export const waitCommand = defineCommand({
     pid: { kind: 'number', short: 'p', value: 'PID', min: 1, max: 4_194_304, help: 'this process' },
     'process-id': { kind: 'text', value: 'NAME', help: 'this process, by its name' },
     limit: {
-      kind: 'number',
-      value: 'SECONDS',
+      ...secondsOption,
       min: 0,
-      max: 86_400,
-      fraction: true,
       help: 'give up after this time',
     },
     json: jsonOption,

@@ -1,21 +1,15 @@
-import { DEFAULT_HOST_PATH } from '../host-path.ts';
+import { DEFAULT_HOST_PATH, hostOptions } from '../host-path.ts';
 import type { OptionSpec } from '../options.ts';
 
 /** The options of every command that goes through the management door of a standing agent. */
 export const doorOptions = {
+  ...hostOptions,
   host: {
-    kind: 'text',
-    short: 'H',
-    value: 'PATH',
+    ...hostOptions.host,
     help: `the agent on hybrid:PATH (default $GCSCTL_HOST, then ${DEFAULT_HOST_PATH})`,
   },
-  vm: { kind: 'text', value: 'NAME', help: 'the agent of this virtual machine ("gcsctl vm up")' },
   timeout: {
-    kind: 'number',
-    value: 'SECONDS',
-    min: 0.1,
-    max: 86_400,
-    fraction: true,
+    ...hostOptions.timeout,
     help: 'how long to wait for the agent to answer (default 10; of a VM 60)',
   },
 } as const satisfies Record<string, OptionSpec>;
