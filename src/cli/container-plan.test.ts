@@ -6,7 +6,6 @@ import { containerOptions } from './container-options.ts';
 import { planContainer } from './container-plan.ts';
 import { type Io, processIo } from './io.ts';
 import { parseOptions } from './options.ts';
-import { parseSignal } from './signals.ts';
 import { parseBytes } from './values.ts';
 
 let directory: string;
@@ -200,28 +199,4 @@ describe('sizes', () => {
   it.each(['', '0', '-1', 'm', '1e9', '1x', '99999999t'])('"%s" is refused', (text) => {
     expect(() => parseBytes('--memory', text)).toThrow('--memory is a size');
   });
-});
-
-describe('signals', () => {
-  it.each([
-    ['TERM', 15],
-    ['sigkill', 9],
-    ['15', 15],
-    ['64', 64],
-    ['RTMIN', 34],
-    ['SIGRTMIN+3', 37],
-    ['RTMAX', 64],
-    ['RTMAX-1', 63],
-  ])('%s is %d', (text, signal) => expect(parseSignal(text)).toBe(signal));
-
-  it.each([
-    '',
-    'NONE',
-    '0',
-    '65',
-    '-1',
-    'RTMIN+31',
-    'RTMAX-31',
-    'SIGSIGTERM',
-  ])('"%s" is none', (text) => expect(parseSignal(text)).toBeUndefined());
 });

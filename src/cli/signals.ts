@@ -33,22 +33,3 @@ export class SignalWatch implements Disposable {
     this.#listeners.clear();
   }
 }
-
-/** Signal by name ("TERM", "SIGTERM") or number; undefined when Linux has none. */
-export function parseSignal(text: string): number | undefined {
-  if (/^\d+$/.test(text)) {
-    const number = Number(text);
-    return number >= 1 && number <= 64 ? number : undefined;
-  }
-  const upper = text.toUpperCase();
-  const name = upper.startsWith('SIG') ? upper : `SIG${upper}`;
-  const realTime = /^SIGRT(?:MIN(?:\+(\d+))?|MAX(?:-(\d+))?)$/.exec(name);
-  if (realTime !== null) return realTimeSignal(name, realTime[1], realTime[2]);
-  return (constants.signals as Record<string, number | undefined>)[name];
-}
-
-// glibc keeps 32 and 33 for itself, see signal(7).
-function realTimeSignal(name: string, up = '0', down = '0'): number | undefined {
-  const number = name.startsWith('SIGRTMIN') ? 34 + Number(up) : 64 - Number(down);
-  return number >= 34 && number <= 64 ? number : undefined;
-}

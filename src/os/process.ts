@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { hasCode } from './errors.ts';
 
-export { signalName, signalNumber } from './signals.ts';
-
 /** How a process ended, see waitid(2). */
 export type ExitStatus =
   | { readonly kind: 'exited'; readonly code: number }

@@ -9,9 +9,11 @@ describe('signal names', () => {
     ['15', 15],
     ['SIGIOT', 6],
     ['64', 64],
+    ['RTMIN', 34],
     ['SIGRTMIN', 34],
     ['RTMIN+3', 37],
     ['SIGRTMAX-1', 63],
+    ['RTMAX', 64],
     ['SIGRTMAX', 64],
   ])('%s is %d', (name, number) => {
     expect(signalNumber(name)).toBe(number);
@@ -27,6 +29,8 @@ describe('signal names', () => {
     'SIGNOPE',
     'RTMIN+31',
     'RTMAX+1',
+    'RTMAX-31',
+    'SIGSIGTERM',
     ' TERM',
     'SIG15',
   ])('"%s" is none', (name) => {

@@ -1,10 +1,10 @@
+import { signalNumber } from '../../os/signals.ts';
 import { defineCommand } from '../command.ts';
 import { forEachContainer, someIds } from '../door/names.ts';
 import { type Door, openDoor } from '../door/open.ts';
 import { doorOptions } from '../door/options.ts';
 import { processWithPid } from '../door/processes.ts';
 import { CliError, UsageError } from '../exit-codes.ts';
-import { parseSignal } from '../signals.ts';
 
 export const killCommand = defineCommand({
   name: 'kill',
@@ -38,7 +38,7 @@ export const killCommand = defineCommand({
     const { pid, all } = values;
     const name = values['process-id'];
     const text = values.signal ?? 'TERM';
-    const number = parseSignal(text);
+    const number = signalNumber(text);
     if (number === undefined) throw new UsageError(`--signal: no signal is called "${text}"`);
     if ([pid !== undefined, name !== undefined, all].filter(Boolean).length > 1) {
       throw new UsageError('--all, --pid and --process-id exclude each other');

@@ -1,8 +1,8 @@
 import { join } from 'node:path/posix';
+import { signalNumber } from '../../os/signals.ts';
 import type { ContainerPlan } from '../container-plan.ts';
 import { UsageError } from '../exit-codes.ts';
 import type { OptionSpec, OptionValues } from '../options.ts';
-import { parseSignal } from '../signals.ts';
 import { parseBytes } from '../values.ts';
 import type { Door } from './open.ts';
 
@@ -42,7 +42,7 @@ export interface KeptPlan {
 /** Throws UsageError. */
 export function planKept(values: KeptValues, plan: ContainerPlan): KeptPlan {
   const text = values['stop-signal'];
-  const stopSignal = text === undefined ? undefined : parseSignal(text);
+  const stopSignal = text === undefined ? undefined : signalNumber(text);
   if (text !== undefined && stopSignal === undefined) {
     throw new UsageError(`--stop-signal: no signal is called "${text}"`);
   }

@@ -1,4 +1,5 @@
-import { type ExitStatus, signalName } from '../../os/process.ts';
+import type { ExitStatus } from '../../os/process.ts';
+import { signalName } from '../../os/signals.ts';
 import { type ContainerId, RuntimeError, type RuntimeErrorCode } from '../runtime.ts';
 
 /**

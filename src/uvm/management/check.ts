@@ -1,5 +1,5 @@
 import { AgentError } from '../../errors.ts';
-import { signalNumber } from '../../os/process.ts';
+import { signalNumber } from '../../os/signals.ts';
 
 /** A value of a request that is not acceptable. */
 export function invalid(field: string, reason: string): AgentError {

@@ -1,4 +1,5 @@
-import { type ExitStatus, exitCodeOf, signalName } from '../../os/process.ts';
+import { type ExitStatus, exitCodeOf } from '../../os/process.ts';
+import { signalName } from '../../os/signals.ts';
 import type { OciProcess } from '../../spec/oci.ts';
 import type { Container } from '../container.ts';
 import type { GuestProcess } from '../guest-process.ts';
