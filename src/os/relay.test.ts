@@ -14,8 +14,8 @@ import { join } from 'node:path';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { assertNothingLeft, type Census, takeCensus } from '../../test/support/census.ts';
 import { Pattern, receivePattern, sendPattern } from '../../test/support/pattern.ts';
+import { requireNothingLeft } from '../../test/support/process-suite.ts';
 import { fillUp } from '../../test/support/stdio-rig.ts';
 import type { Fd } from './fd.ts';
 import { bytesReadable, openFile, pipe } from './pipe.ts';
@@ -59,7 +59,7 @@ function readerFrom(fd: Fd): Readable {
   return follow(new Socket({ fd: fd.take(), readable: true, writable: false }));
 }
 
-let census: Census;
+requireNothingLeft();
 const held: Fd[] = [];
 const streams: Duplex[] = [];
 
@@ -126,13 +126,9 @@ async function passTime(): Promise<void> {
   await other.relay.done;
 }
 
-beforeEach(() => {
-  census = takeCensus({ only: 'process' });
-});
-afterEach(async () => {
+afterEach(() => {
   for (const stream of streams.splice(0)) stream.destroy();
   for (const fd of held.splice(0)) fd.close();
-  await assertNothingLeft(census);
 });
 
 describe('what a relay moves', () => {
@@ -430,7 +426,6 @@ describe('tee', () => {
   let directory: string;
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'gcs-relay-'));
-    census = takeCensus({ only: 'process' });
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 

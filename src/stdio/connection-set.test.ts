@@ -1,18 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { assertNothingLeft, type Census, takeCensus } from '../../test/support/census.ts';
+import { requireNothingLeft } from '../../test/support/process-suite.ts';
 import { PairTransport } from '../../test/support/stdio-rig.ts';
 import { ConnectionSet } from './connection-set.ts';
 
-let census: Census;
+requireNothingLeft();
 let transport: PairTransport;
 
 beforeEach(() => {
-  census = takeCensus({ only: 'process' });
   transport = new PairTransport();
 });
 afterEach(async () => {
   await transport[Symbol.asyncDispose]();
-  await assertNothingLeft(census);
 });
 
 describe('ConnectionSet', () => {

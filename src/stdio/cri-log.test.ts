@@ -15,22 +15,21 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { assertNothingLeft, type Census, takeCensus } from '../../test/support/census.ts';
 import { type CriEntry, readCriLog } from '../../test/support/cri-log.ts';
+import { requireNothingLeft } from '../../test/support/process-suite.ts';
 import { openCriLog } from './cri-log.ts';
+
+requireNothingLeft();
 
 let directory: string;
 let path: string;
-let census: Census;
 
 beforeEach(() => {
-  census = takeCensus({ only: 'process' });
   directory = mkdtempSync(join(tmpdir(), 'gcs-log-'));
   path = join(directory, 'log');
 });
-afterEach(async () => {
+afterEach(() => {
   rmSync(directory, { recursive: true });
-  await assertNothingLeft(census);
 });
 
 /** A stream as its entries tell it. */

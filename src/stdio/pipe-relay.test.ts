@@ -3,51 +3,18 @@ import { constants as fileFlags, mkdtempSync, readFileSync, rmSync } from 'node:
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { assertNothingLeft, type Census, takeCensus } from '../../test/support/census.ts';
+import { describe, expect, test } from 'vitest';
 import { Pattern, receivePattern, sendPattern } from '../../test/support/pattern.ts';
 import { processEntry } from '../../test/support/proc.ts';
-import {
-  connect,
-  type Running,
-  type RunOptions,
-  runPiped,
-  sh,
-} from '../../test/support/stdio-rig.ts';
+import { connect, runPiped, sh, useRelays } from '../../test/support/stdio-rig.ts';
 import { openFile, pipe } from '../os/pipe.ts';
-import { Reaper } from '../os/reaper.ts';
 import { PipeRelay } from './pipe-relay.ts';
 import { ProcessPipes } from './process-pipes.ts';
 
 const { SIGCONT, SIGKILL, SIGPIPE } = constants.signals;
 const pattern = new Pattern();
 
-let reaper: Reaper;
-let census: Census;
-const running: Running[] = [];
-
-beforeAll(() => {
-  reaper = Reaper.start();
-});
-afterAll(() => reaper[Symbol.dispose]());
-beforeEach(() => {
-  census = takeCensus({ only: 'process' });
-});
-afterEach(async () => {
-  for (const { host, session, signal } of running.splice(0)) {
-    signal(SIGKILL);
-    host.closeAll();
-    session.abort();
-    await session.closed;
-  }
-  await assertNothingLeft(census);
-});
-
-async function run(script: string, options: RunOptions = {}): Promise<Running> {
-  const each = await runPiped(reaper, sh(script), options);
-  running.push(each);
-  return each;
-}
+const { reaper, run } = useRelays(runPiped);
 
 /** True when `promise` has not settled after everything that was ready has run. */
 async function pending(promise: Promise<unknown>): Promise<boolean> {
@@ -316,7 +283,7 @@ describe('log files', () => {
         );
       const { connections, host } = await connect(['stdout']);
       using pipes = new ProcessPipes({ stdout: true, stderr: true }, 'dev-null');
-      const child = reaper.spawn({
+      const child = reaper().spawn({
         file: '/bin/sh',
         args: sh('echo out; echo error >&2'),
         env: [],

@@ -1,28 +1,19 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { assertNothingLeft, type Census, takeCensus } from '../../test/support/census.ts';
+import { describe, expect, test } from 'vitest';
+import { requireNothingLeft, useReaper } from '../../test/support/process-suite.ts';
 import { connect, sh } from '../../test/support/stdio-rig.ts';
 import { exitCodeOf } from '../os/process.ts';
-import { Reaper } from '../os/reaper.ts';
 import { DirectStdio } from './direct-stdio.ts';
 import { PipeRelay } from './pipe-relay.ts';
 import { ProcessPipes, type UnusedStream } from './process-pipes.ts';
 
 const SIGPIPE = 13;
-let reaper: Reaper;
-let census: Census;
 
-beforeAll(() => {
-  reaper = Reaper.start();
-});
-afterAll(() => reaper[Symbol.dispose]());
-beforeEach(() => {
-  census = takeCensus({ only: 'process' });
-});
-afterEach(() => assertNothingLeft(census));
+requireNothingLeft();
+const reaper = useReaper();
 
 function spawn(script: string, stdio: (number | null)[]) {
   const env = [`PATH=${process.env.PATH}`];
-  return reaper.spawn({ file: '/bin/sh', args: sh(script), env, stdio });
+  return reaper().spawn({ file: '/bin/sh', args: sh(script), env, stdio });
 }
 
 async function codeWith(unused: UnusedStream, script: string): Promise<number> {

@@ -3,15 +3,14 @@ import { mkdtempSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { assertNothingLeft, type Census, takeCensus } from '../../test/support/census.ts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readCriLog } from '../../test/support/cri-log.ts';
 import { MemoryStore } from '../../test/support/memory-store.ts';
+import { requireNothingLeft, useReaper } from '../../test/support/process-suite.ts';
 import { connect, type HostEnds, sh } from '../../test/support/stdio-rig.ts';
 import { pipe } from '../os/pipe.ts';
 import { type Child, exitCodeOf } from '../os/process.ts';
 import { openPty } from '../os/pty.ts';
-import { Reaper } from '../os/reaper.ts';
 import { type CriLog, openCriLog } from './cri-log.ts';
 import { StdioKeeper } from './keeper.ts';
 import { PipeRelay } from './pipe-relay.ts';
@@ -23,20 +22,16 @@ const { SIGHUP, SIGKILL, SIGPIPE } = constants.signals;
 const policy = { grandchildMs: 600_000, hostCloseMs: 600_000 };
 const env = [`PATH=${process.env.PATH}`];
 
-let reaper: Reaper;
-let census: Census;
+requireNothingLeft();
+const reaper = useReaper();
+
 let store: MemoryStore;
 let directory: string;
 let sessions: StdioSession[];
 let children: Child[];
 let hosts: HostEnds[];
 
-beforeAll(() => {
-  reaper = Reaper.start();
-});
-afterAll(() => reaper[Symbol.dispose]());
 beforeEach(() => {
-  census = takeCensus({ only: 'process' });
   store = new MemoryStore();
   directory = mkdtempSync(join(tmpdir(), 'gcs-resume-'));
   sessions = [];
@@ -50,7 +45,6 @@ afterEach(async () => {
   for (const session of sessions) await session.closed;
   store[Symbol.dispose]();
   rmSync(directory, { recursive: true });
-  await assertNothingLeft(census);
 });
 
 /** A process with pipes, of an agent that was killed before its relays moved a byte. */
@@ -64,7 +58,7 @@ async function leavePiped(
   const connections = dialed.keptBy(keeper);
   using pipes = new ProcessPipes({ stdin: true, stdout: true, stderr: true }, 'dev-null', keeper);
   const args = sh(script);
-  const child = reaper.spawn({ file: '/bin/sh', args, env, stdio: pipes.stdio });
+  const child = reaper().spawn({ file: '/bin/sh', args, env, stdio: pipes.stdio });
   children.push(child);
   const { stdin, stdout, stderr } = connections.take();
   store.closeAsKilled([stdin, stdout, stderr, ...Object.values(pipes.takeAgentEnds())]);
@@ -82,7 +76,13 @@ async function leaveOnTerminal(
   const connections = dialed.keptBy(keeper);
   const { master, path } = openPty();
   const kept = keeper.keep('terminal', 'p', master);
-  const child = reaper.spawn({ file: '/bin/sh', args: sh(script), env, stdio: [], terminal: path });
+  const child = reaper().spawn({
+    file: '/bin/sh',
+    args: sh(script),
+    env,
+    stdio: [],
+    terminal: path,
+  });
   children.push(child);
   const through = [keeper.keepPipe('stdin', pipe()), keeper.keepPipe('stdout', pipe())];
   for (const [index, text] of [underWay.in, underWay.out].entries())
@@ -306,7 +306,12 @@ test('what is kept is dropped again by the streams of an agent that lives', asyn
     's1.2.h',
     's1.2.p',
   ]);
-  const child = reaper.spawn({ file: '/bin/sh', args: sh('cat; exit 2'), env, stdio: pipes.stdio });
+  const child = reaper().spawn({
+    file: '/bin/sh',
+    args: sh('cat; exit 2'),
+    env,
+    stdio: pipes.stdio,
+  });
   pipes.closeProcessEnds();
   const session = new PipeRelay({ connections, pipes: pipes.takeAgentEnds(), policy });
   sessions.push(session);

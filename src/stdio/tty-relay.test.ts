@@ -3,50 +3,17 @@ import { constants as fileFlags, mkdtempSync, readFileSync, rmSync } from 'node:
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { assertNothingLeft, type Census, takeCensus } from '../../test/support/census.ts';
+import { describe, expect, test } from 'vitest';
 import { Pattern, receivePattern, sendPattern } from '../../test/support/pattern.ts';
-import {
-  connect,
-  type Running,
-  type RunOptions,
-  runOnTerminal,
-  sh,
-} from '../../test/support/stdio-rig.ts';
+import { connect, type Running, runOnTerminal, useRelays } from '../../test/support/stdio-rig.ts';
 import { openFile } from '../os/pipe.ts';
 import { openPty } from '../os/pty.ts';
-import { Reaper } from '../os/reaper.ts';
 import { TtyRelay } from './tty-relay.ts';
 
 const { SIGHUP, SIGKILL, SIGUSR1 } = constants.signals;
 const pattern = new Pattern();
 
-let reaper: Reaper;
-let census: Census;
-const running: Running[] = [];
-
-beforeAll(() => {
-  reaper = Reaper.start();
-});
-afterAll(() => reaper[Symbol.dispose]());
-beforeEach(() => {
-  census = takeCensus({ only: 'process' });
-});
-afterEach(async () => {
-  for (const { host, session, signal } of running.splice(0)) {
-    signal(SIGKILL);
-    host.closeAll();
-    session.abort();
-    await session.closed;
-  }
-  await assertNothingLeft(census);
-});
-
-async function run(script: string, options: RunOptions = {}): Promise<Running> {
-  const each = await runOnTerminal(reaper, sh(script), options);
-  running.push(each);
-  return each;
-}
+const { reaper, run } = useRelays(runOnTerminal);
 
 /** Reads until the text has come. */
 async function until(each: Running, text: string): Promise<void> {
@@ -201,7 +168,7 @@ describe('TtyRelay', () => {
     const { master, path } = openPty();
     // No controlling terminal, so no end of a session hangs it up.
     const slave = openFile(path, fileFlags.O_RDWR | fileFlags.O_NOCTTY);
-    const child = reaper.spawn({
+    const child = reaper().spawn({
       file: '/bin/echo',
       args: ['echo', 'x'],
       env: [],
@@ -245,7 +212,7 @@ describe('TtyRelay', () => {
       const tee = openFile(path, fileFlags.O_WRONLY | fileFlags.O_CREAT | fileFlags.O_APPEND);
       const { connections, host } = await connect(['stdout']);
       const { master, path: slave } = openPty();
-      const child = reaper.spawn({
+      const child = reaper().spawn({
         file: '/bin/echo',
         args: ['echo', 'x'],
         env: [],

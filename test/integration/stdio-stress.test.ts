@@ -1,10 +1,9 @@
 import { constants } from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { Reaper } from '../../src/os/reaper.ts';
-import { assertNothingLeft, type Census, takeCensus } from '../support/census.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Emission, Emitter, seeded, someLength } from '../support/emitter.ts';
 import { Pattern, receivePattern, sendPattern } from '../support/pattern.ts';
+import { requireNothingLeft, useReaper } from '../support/process-suite.ts';
 import { type Running, runOnTerminal, runPiped, sh } from '../support/stdio-rig.ts';
 
 /** Processes in all; 10000 take some 20 s on two cores. */
@@ -15,22 +14,14 @@ const GIB = 2 ** 30;
 const { SIGKILL, SIGPIPE } = constants.signals;
 const codes = [0, 0, 1, 2, 42, 126, 127, 128 + SIGKILL];
 
-let reaper: Reaper;
+requireNothingLeft();
+const reaper = useReaper();
 let emitter: Emitter;
-let census: Census;
 
 beforeAll(() => {
-  reaper = Reaper.start();
   emitter = new Emitter();
 });
-afterAll(() => {
-  emitter[Symbol.dispose]();
-  reaper[Symbol.dispose]();
-});
-beforeEach(() => {
-  census = takeCensus({ only: 'process' });
-});
-afterEach(() => assertNothingLeft(census));
+afterAll(() => emitter[Symbol.dispose]());
 
 function emission(random: () => number): Emission {
   return {
@@ -43,7 +34,7 @@ function emission(random: () => number): Emission {
 
 /** A host that reads everything, one in ten of them slowly. */
 async function exact(what: Emission, random: () => number): Promise<void> {
-  const { host, session, exit } = await runPiped(reaper, emitter.args(what));
+  const { host, session, exit } = await runPiped(reaper(), emitter.args(what));
   const slow = random() < 0.1;
   const pause = async (): Promise<void> => {
     for (let turns = slow ? 3 : 0; turns > 0; turns--) await turn();
@@ -65,7 +56,7 @@ async function exact(what: Emission, random: () => number): Promise<void> {
 
 /** A host that goes away in the middle of stdout. */
 async function dying(what: Emission, random: () => number): Promise<void> {
-  const { host, session, exit } = await runPiped(reaper, emitter.args(what));
+  const { host, session, exit } = await runPiped(reaper(), emitter.args(what));
   let left = Math.floor(random() * (what.out.length + 1));
   host.stream('stdout').on('data', (chunk: Buffer) => {
     left -= chunk.length;
@@ -103,7 +94,7 @@ describe('stdio of many processes', () => {
     };
     await Promise.all(Array.from({ length: inParallel }, worker));
     expect(started).toBe(count);
-    expect(reaper.watched).toBe(0);
+    expect(reaper().watched).toBe(0);
   });
 });
 
@@ -124,11 +115,11 @@ describe('1 GiB', () => {
   }
 
   test('in through stdin and out through stdout', { timeout: 300_000 }, async () => {
-    await throughCat(await runPiped(reaper, ['cat']), GIB);
+    await throughCat(await runPiped(reaper(), ['cat']), GIB);
   });
 
   test('of stdout, with a host that reads no stderr', { timeout: 300_000 }, async () => {
-    const running = await runPiped(reaper, sh(`yes | head -c ${GIB}; yes >&2`));
+    const running = await runPiped(reaper(), sh(`yes | head -c ${GIB}; yes >&2`));
     const { host, session, exit, signal } = running;
     let total = 0;
     for await (const chunk of host.stream('stdout').iterator({ destroyOnReturn: false })) {
@@ -157,7 +148,7 @@ describe('a terminal', () => {
         };
         const script = 'stty raw -echo && exec "$@"';
         const args = ['/bin/sh', '-c', script, 'sh', ...emitter.args(what)];
-        const { host, session, exit } = await runOnTerminal(reaper, args);
+        const { host, session, exit } = await runOnTerminal(reaper(), args);
         await emitter.check(host.stream('stdout'), what.out);
         expect(await exit).toBe(index);
         host.closeAll();

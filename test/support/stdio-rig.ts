@@ -1,6 +1,8 @@
 /** A process with relayed streams and the host at their other ends, without a bridge in between. */
 import { writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
+import { afterEach } from 'vitest';
 import { hasCode } from '../../src/os/errors.ts';
 import type { Fd } from '../../src/os/fd.ts';
 import { exitCodeOf } from '../../src/os/process.ts';
@@ -20,6 +22,7 @@ import {
   type Transport,
   TransportError,
 } from '../../src/vsock/transport.ts';
+import { requireNothingLeft, useReaper } from './process-suite.ts';
 
 const ports: Record<StreamName, Port> = { stdin: 1, stdout: 2, stderr: 3 };
 
@@ -193,6 +196,30 @@ export async function runOnTerminal(
   const policy = { ...patient, ...options.policy };
   const session = new TtyRelay({ connections, master, policy });
   return follow(child, session, host);
+}
+
+/** Runs scripts in the tests of a file, each ended after its test, which may leave nothing. */
+export function useRelays(start: typeof runPiped): {
+  reaper: () => Reaper;
+  run: (script: string, options?: RunOptions) => Promise<Running>;
+} {
+  requireNothingLeft();
+  const reaper = useReaper();
+  const running: Running[] = [];
+  afterEach(async () => {
+    for (const { host, session, signal } of running.splice(0)) {
+      signal(constants.signals.SIGKILL);
+      host.closeAll();
+      session.abort();
+      await session.closed;
+    }
+  });
+  const run = async (script: string, options: RunOptions = {}): Promise<Running> => {
+    const each = await start(reaper(), sh(script), options);
+    running.push(each);
+    return each;
+  };
+  return { reaper, run };
 }
 
 /** `sh -c SCRIPT`. */

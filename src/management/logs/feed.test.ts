@@ -15,23 +15,20 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { assertNothingLeft, type Census, takeCensus } from '../../../test/support/census.ts';
+import { requireNothingLeft } from '../../../test/support/process-suite.ts';
 import { openCriLog } from '../../stdio/cri-log.ts';
 import { LogFeed, type LogRequest } from './feed.ts';
 
+requireNothingLeft();
+
 let directory: string;
 let path: string;
-let census: Census;
 
 beforeEach(() => {
-  census = takeCensus({ only: 'process' });
   directory = mkdtempSync(join(tmpdir(), 'gcs-log-'));
   path = join(directory, 'a.log');
 });
-afterEach(async () => {
-  rmSync(directory, { recursive: true, force: true });
-  await assertNothingLeft(census);
-});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const never = new AbortController().signal;
 
