@@ -10,11 +10,11 @@ import {
   type Model,
   modelOf,
   Real,
-  type Status,
   type StepName,
   stepNames,
   steps,
 } from '../support/door-model.ts';
+import type { Status } from '../support/life-cycle-model.ts';
 import { useRootfs } from '../support/suite.ts';
 import { withSupervised } from '../support/supervised-agent.ts';
 

@@ -1,12 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { AgentError, type AgentErrorCode } from '../../src/errors.ts';
+import { AgentError } from '../../src/errors.ts';
 import type { ManagementOperations } from '../../src/uvm/management.ts';
+import { lifeCycle, type Outcomes, type Status } from '../support/life-cycle-model.ts';
 import { useVmLab } from '../support/vm-lab.ts';
 
 const suite = useVmLab();
-
-type Status = 'none' | 'created' | 'running' | 'paused' | 'stopped';
 
 /** What a container ought to be, in a few lines. */
 interface Model {
@@ -16,13 +15,10 @@ interface Model {
 }
 
 interface Step {
-  /** What the operation ought to end with in each status: the next one, or the code of its error. */
-  readonly expected: Readonly<Record<Status, Status | `!${AgentErrorCode}`>>;
+  readonly expected: Outcomes;
   readonly run: (management: ManagementOperations) => Promise<unknown>;
   readonly events?: (from: Status) => string[];
 }
-
-const missing = '!container-not-found' as const;
 
 function ended(from: Status): string[] {
   return from === 'stopped' || from === 'none' ? [] : ['exit'];
@@ -30,13 +26,7 @@ function ended(from: Status): string[] {
 
 const steps: Readonly<Record<string, Step>> = {
   create: {
-    expected: {
-      none: 'created',
-      created: '!container-exists',
-      running: '!container-exists',
-      paused: '!container-exists',
-      stopped: '!container-exists',
-    },
+    expected: lifeCycle.create,
     run: (management) =>
       management.create({
         id: 'm',
@@ -45,14 +35,8 @@ const steps: Readonly<Record<string, Step>> = {
     events: () => ['create'],
   },
   start: {
-    expected: {
-      none: missing,
-      created: 'running',
-      running: '!container-not-created',
-      paused: '!container-not-created',
-      // Either was started before, or has ended before it was.
-      stopped: 'stopped',
-    },
+    // With which of two errors it then ends, `run` looks at.
+    expected: { ...lifeCycle.start, stopped: 'stopped' },
     run: async (management) => {
       try {
         return await management.start('m');
@@ -67,35 +51,17 @@ const steps: Readonly<Record<string, Step>> = {
     events: (from) => (from === 'created' ? ['start'] : []),
   },
   pause: {
-    expected: {
-      none: missing,
-      created: '!container-not-running',
-      running: 'paused',
-      paused: '!container-not-running',
-      stopped: '!container-not-running',
-    },
+    expected: lifeCycle.pause,
     run: (management) => management.pause('m'),
     events: () => ['pause'],
   },
   resume: {
-    expected: {
-      none: missing,
-      created: '!container-not-paused',
-      running: '!container-not-paused',
-      paused: 'running',
-      stopped: '!container-not-paused',
-    },
+    expected: lifeCycle.resume,
     run: (management) => management.resume('m'),
     events: () => ['resume'],
   },
   exec: {
-    expected: {
-      none: missing,
-      created: '!container-not-running',
-      running: 'running',
-      paused: '!container-paused',
-      stopped: '!container-not-running',
-    },
+    expected: lifeCycle.exec,
     run: async (management) => {
       const processId = `p${performance.now()}`;
       await management.exec('m', { processId, process: { args: ['sh', '-c', 'exit 4'] } });
@@ -104,26 +70,14 @@ const steps: Readonly<Record<string, Step>> = {
     events: () => ['exec', 'exit'],
   },
   execSync: {
-    expected: {
-      none: missing,
-      created: '!container-not-running',
-      running: 'running',
-      paused: '!container-paused',
-      stopped: '!container-not-running',
-    },
+    expected: lifeCycle.exec,
     run: async (management) => {
       const result = await management.execSync('m', { args: ['sh', '-c', 'echo x; exit 6'] });
       expect(result).toMatchObject({ exitCode: 6, stdout: Buffer.from('x\n') });
     },
   },
   kill: {
-    expected: {
-      none: missing,
-      created: 'stopped',
-      running: 'stopped',
-      paused: 'stopped',
-      stopped: '!container-not-running',
-    },
+    expected: lifeCycle.kill,
     run: async (management) => {
       await management.signal('m', { signal: 'KILL' });
       expect(await management.wait('m')).toMatchObject({ exitCode: 137 });
@@ -131,13 +85,7 @@ const steps: Readonly<Record<string, Step>> = {
     events: ended,
   },
   stop: {
-    expected: {
-      none: missing,
-      created: 'stopped',
-      running: 'stopped',
-      paused: 'stopped',
-      stopped: 'stopped',
-    },
+    expected: lifeCycle.stop,
     run: async (management) => {
       // Together they are one.
       await Promise.all([management.stop('m', { timeoutMs: 20 }), management.stop('m')]);
@@ -146,28 +94,16 @@ const steps: Readonly<Record<string, Step>> = {
     events: ended,
   },
   update: {
-    expected: {
-      none: missing,
-      created: 'created',
-      running: 'running',
-      paused: 'paused',
-      stopped: '!container-not-running',
-    },
+    expected: lifeCycle.update,
     run: (management) => management.update('m', { memory: { limit: 256 * 1024 * 1024 } }),
   },
   delete: {
-    expected: {
-      none: missing,
-      created: 'none',
-      running: '!container-not-stopped',
-      paused: '!container-not-stopped',
-      stopped: 'none',
-    },
+    expected: lifeCycle.delete,
     run: (management) => management.delete('m'),
     events: (from) => [...ended(from), 'delete'],
   },
   'delete by force': {
-    expected: { none: missing, created: 'none', running: 'none', paused: 'none', stopped: 'none' },
+    expected: lifeCycle['delete by force'],
     run: (management) => management.delete('m', { force: true }),
     events: (from) => [...ended(from), 'delete'],
   },

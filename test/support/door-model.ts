@@ -8,11 +8,17 @@ import {
   ManagementConnectionError,
   ManagementRequestError,
 } from '../../src/client/management/index.ts';
+import {
+  all,
+  lifeCycle,
+  missing,
+  type Outcome,
+  type Outcomes,
+  type Status,
+} from './life-cycle-model.ts';
 import { shell } from './management.ts';
 import { spec } from './suite.ts';
 import type { SupervisedSession } from './supervised-agent.ts';
-
-export type Status = 'none' | 'created' | 'running' | 'paused' | 'stopped';
 
 /** What a container ought to be. */
 export interface ModelContainer {
@@ -31,15 +37,11 @@ export function modelOf(model: Model, id: string): ModelContainer {
   return known;
 }
 
-/** `!code`: it ends with this error; `!`: with some; `?`: either way, and nothing changes. */
-type Expected = Status | `!${string}` | '?';
-
 interface Step {
-  readonly expected: Readonly<Record<Status, Expected>>;
+  readonly expected: Outcomes;
   run(real: Real, id: string, container: ModelContainer): Promise<unknown>;
 }
 
-const missing = '!container-not-found';
 const SIGKILL = 9;
 const init = { args: ['sh', '-c', 'trap "exit 3" TERM; sleep 1000 & wait'] };
 
@@ -48,7 +50,7 @@ const endings = [3, 137];
 
 export const steps = {
   'create by the door': {
-    expected: all('!container-exists', { none: 'created' }),
+    expected: lifeCycle.create,
     run: (real, id) =>
       real.client.call('container.create', {
         id,
@@ -61,11 +63,7 @@ export const steps = {
     run: (real, id) => real.session.create(id, init),
   },
   'start by the door': {
-    expected: all('!container-not-created', {
-      none: missing,
-      created: 'running',
-      stopped: '!', // Not created any more, or not running any more.
-    }),
+    expected: lifeCycle.start,
     run: (real, id) => real.client.call('container.start', { id }),
   },
   'start by the bridge': {
@@ -73,15 +71,15 @@ export const steps = {
     run: (real, id) => real.session.startInit(id, {}),
   },
   pause: {
-    expected: all('!container-not-running', { none: missing, running: 'paused' }),
+    expected: lifeCycle.pause,
     run: (real, id) => real.client.call('container.pause', { id }),
   },
   resume: {
-    expected: all('!container-not-paused', { none: missing, paused: 'running' }),
+    expected: lifeCycle.resume,
     run: (real, id) => real.client.call('container.resume', { id }),
   },
   'exec to its end': {
-    expected: executed('running'),
+    expected: lifeCycle.exec,
     run: async (real, containerId) => {
       const { processId } = await real.client.exec(containerId, shell('exit 4'));
       const exit = await real.client.call('process.wait', { containerId, processId });
@@ -101,7 +99,7 @@ export const steps = {
     },
   },
   'exec that goes on': {
-    expected: executed('running'),
+    expected: lifeCycle.exec,
     run: async (real, id, { execs }) => {
       const processId = real.nextName();
       await real.client.exec(id, shell('exec sleep 1000'), {}, { processId });
@@ -109,7 +107,7 @@ export const steps = {
     },
   },
   'kill an exec': {
-    expected: all('?', {}),
+    expected: all('?'),
     run: async (real, containerId, { status, execs }) => {
       const [processId] = [...execs].find(([, code]) => code === undefined) ?? [];
       // A frozen one takes its signal when it is thawed.
@@ -121,7 +119,7 @@ export const steps = {
     },
   },
   'forget an exec': {
-    expected: all('?', {}),
+    expected: all('?'),
     run: async (real, containerId, { execs }) => {
       const [processId] = [...execs].find(([, code]) => code !== undefined) ?? [];
       if (processId === undefined) return;
@@ -130,7 +128,7 @@ export const steps = {
     },
   },
   execSync: {
-    expected: executed('running'),
+    expected: lifeCycle.exec,
     run: async (real, containerId) => {
       const args = ['sh', '-c', 'echo x; exit 6'];
       const { exitCode, stdout } = await real.client.call('process.execSync', {
@@ -141,32 +139,26 @@ export const steps = {
     },
   },
   'kill by the door': {
-    expected: ended({ none: missing, stopped: '!container-not-running' }),
+    expected: lifeCycle.kill,
     run: (real, id) => real.client.call('container.signal', { id, signal: 'KILL' }),
   },
   'kill all': {
-    expected: ended({ none: missing, stopped: '!container-not-running' }),
+    expected: lifeCycle.kill,
     run: (real, id) => real.client.call('container.signal', { id, signal: 'KILL', all: true }),
   },
   'kill by the bridge': {
-    expected: ended({ none: '!', stopped: '!' }),
+    expected: all('stopped', { none: '!', stopped: '!' }),
     run: async (real, id, { status }) => {
       const pid = status === 'none' ? 1 : await real.pidOf(id);
       await real.session.signal(id, pid, SIGKILL);
     },
   },
   stop: {
-    expected: ended({ none: missing, stopped: 'stopped' }),
+    expected: lifeCycle.stop,
     run: (real, id) => real.client.call('container.stop', { id, timeoutMs: 50 }),
   },
   update: {
-    expected: {
-      none: missing,
-      created: 'created',
-      running: 'running',
-      paused: 'paused',
-      stopped: '!container-not-running',
-    },
+    expected: lifeCycle.update,
     run: (real, id) =>
       real.client.call('container.update', {
         id,
@@ -178,47 +170,21 @@ export const steps = {
     run: (real, id) => real.client.call('container.stats', { ids: [id] }),
   },
   'delete by the door': {
-    expected: deleted('!container-not-stopped', missing),
+    expected: lifeCycle.delete,
     run: (real, id) => real.client.call('container.delete', { id }),
   },
   'delete by the bridge': {
-    expected: deleted('!', '!'),
+    expected: all('none', { none: '!', running: '!', paused: '!' }),
     run: (real, id) => real.session.delete(id),
   },
   'delete by force': {
-    expected: all('none', { none: missing }),
+    expected: lifeCycle['delete by force'],
     run: (real, id) => real.client.call('container.delete', { id, force: true }),
   },
 } as const satisfies Readonly<Record<string, Step>>;
 
 export type StepName = keyof typeof steps;
 export const stepNames = Object.keys(steps) as StepName[];
-
-function all(
-  expected: Expected,
-  but: Partial<Record<Status, Expected>>,
-): Readonly<Record<Status, Expected>> {
-  return {
-    none: expected,
-    created: expected,
-    running: expected,
-    paused: expected,
-    stopped: expected,
-    ...but,
-  };
-}
-
-function executed(running: Status) {
-  return all('!container-not-running', { none: missing, running, paused: '!container-paused' });
-}
-
-function ended(but: { none: Expected; stopped: Expected }) {
-  return all('stopped', but);
-}
-
-function deleted(alive: Expected, none: Expected) {
-  return all('none', { none, running: alive, paused: alive });
-}
 
 /** A supervised agent, and this host's connections with the one that runs now. */
 export class Real {
@@ -288,7 +254,7 @@ export async function follow(
   model: Model,
 ): Promise<void> {
   const container = modelOf(model, id);
-  const expected: Expected = steps[name].expected[container.status];
+  const expected: Outcome = steps[name].expected[container.status];
   const what = `${name} of ${id} while ${container.status}`;
   if (expected === '?') return;
   if (expected === '!') expect(outcome, what).toMatch(/^!/);
