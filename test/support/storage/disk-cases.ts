@@ -13,32 +13,16 @@ import type { StorageResource } from '../../../src/storage/resource.ts';
 import { failure } from './failures.ts';
 import { imageFile, LoopDevice, tool } from './loop.ts';
 import { type Cases, place } from './private-mounts.ts';
-import { failAfterEachStep, lab } from './resource-lab.ts';
+import { cycleOften, type Disk, diskAt, failAfterEachStep, lab } from './resource-lab.ts';
 import { TestDevices } from './test-devices.ts';
 import { trace } from './trace.ts';
-
-type Disk = Extract<StorageResource, { kind: 'disk' }>;
 
 const MIB = 1024 * 1024;
 /** Smaller ones mkfs.xfs does not make. */
 const XFS_SIZE = 300 * MIB;
 
 function disk(more: Partial<Disk> = {}): Disk {
-  return {
-    kind: 'disk',
-    mountPath: join(place(), 'run/mounts/m0'),
-    controller: 0,
-    lun: 1,
-    partition: 0,
-    readOnly: false,
-    encrypted: false,
-    options: [],
-    blockDevice: false,
-    ensureFileSystem: false,
-    fileSystem: '',
-    verity: undefined,
-    ...more,
-  };
+  return diskAt(join(place(), 'run/mounts/m0'), more);
 }
 
 /** A directory with a few files for the tools that make file systems of one. */
@@ -399,16 +383,7 @@ async function manyCycles(): Promise<void> {
   const erofs = imageFile(0);
   tool('mkfs.erofs', erofs, source());
   using device = new LoopDevice(erofs);
-  const resources = resourcesOn(device);
-  const resource = disk({ readOnly: true });
-  await resources.add(resource);
-  await resources.remove(resource);
-  const before = trace();
-  for (let cycle = 0; cycle < 1000; cycle++) {
-    await resources.add(resource);
-    await resources.remove(resource);
-  }
-  assert.deepEqual(trace(), before);
+  await cycleOften(resourcesOn(device), disk({ readOnly: true }));
 }
 
 export const cases: Cases = {

@@ -10,7 +10,7 @@ import { machineDevices } from '../../../src/storage/devices/sysfs-resolver.ts';
 import type { StorageResource } from '../../../src/storage/resource.ts';
 import { VsockTransport } from '../../../src/vsock/vsock.ts';
 import type { GuestStorage } from './guest-storage.ts';
-import { failAfterEachStep, lab } from './resource-lab.ts';
+import { type Disk, diskAt, failAfterEachStep, lab } from './resource-lab.ts';
 
 const PLACE = '/run/gcs-test/place';
 
@@ -27,22 +27,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(PLACE, { recursive: true, force: true }));
 
-function disk(lun: number, more: object): StorageResource {
-  return {
-    kind: 'disk',
-    mountPath: join(PLACE, 'mounts/m0'),
-    controller: 0,
-    lun,
-    partition: 0,
-    readOnly: false,
-    encrypted: false,
-    options: [],
-    blockDevice: false,
-    ensureFileSystem: false,
-    fileSystem: '',
-    verity: undefined,
-    ...more,
-  };
+function disk(lun: number, more: Partial<Disk>): Disk {
+  return diskAt(join(PLACE, 'mounts/m0'), { lun, ...more });
 }
 
 const checked = () =>

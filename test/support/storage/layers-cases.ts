@@ -19,7 +19,7 @@ import { mountByNames } from '../../../src/storage/overlay.ts';
 import type { StorageResource } from '../../../src/storage/resource.ts';
 import { failure } from './failures.ts';
 import { type Cases, place } from './private-mounts.ts';
-import { failAfterEachStep, lab } from './resource-lab.ts';
+import { cycleOften, failAfterEachStep, lab } from './resource-lab.ts';
 import { trace } from './trace.ts';
 
 type Layers = Extract<StorageResource, { kind: 'combined-layers' }>;
@@ -288,16 +288,7 @@ async function sameLayerTwice(): Promise<void> {
 }
 
 async function manyCycles(): Promise<void> {
-  const resource = combined(makeLayers(4));
-  const resources = lab();
-  await resources.add(resource);
-  await resources.remove(resource);
-  const before = trace();
-  for (let cycle = 0; cycle < 1000; cycle++) {
-    await resources.add(resource);
-    await resources.remove(resource);
-  }
-  assert.deepEqual(trace(), before);
+  await cycleOften(lab(), combined(makeLayers(4)));
 }
 
 async function addsAtOnce(): Promise<void> {

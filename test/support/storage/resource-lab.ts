@@ -17,6 +17,27 @@ export interface LabOptions {
   afterStep?: (name: string) => void;
 }
 
+export type Disk = Extract<StorageResource, { kind: 'disk' }>;
+
+/** A whole disk to be mounted as it is, but for what is said. */
+export function diskAt(mountPath: string, more: Partial<Disk> = {}): Disk {
+  return {
+    kind: 'disk',
+    mountPath,
+    controller: 0,
+    lun: 1,
+    partition: 0,
+    readOnly: false,
+    encrypted: false,
+    options: [],
+    blockDevice: false,
+    ensureFileSystem: false,
+    fileSystem: '',
+    verity: undefined,
+    ...more,
+  };
+}
+
 /** Devices of a test that has none. */
 const noDevices = new TestDevices({});
 
@@ -75,4 +96,17 @@ export async function failAfterEachStep(
   await resources.remove(resource);
   assert.deepEqual(trace(), before, 'after a whole add and remove');
   return [...new Set(steps)];
+}
+
+/** Adds and removes a resource a thousand times, and requires that nothing is left of it. */
+export async function cycleOften(resources: Resources, resource: StorageResource): Promise<void> {
+  // The first time loads what is loaded once.
+  await resources.add(resource);
+  await resources.remove(resource);
+  const before = trace();
+  for (let cycle = 0; cycle < 1000; cycle++) {
+    await resources.add(resource);
+    await resources.remove(resource);
+  }
+  assert.deepEqual(trace(), before);
 }
