@@ -22,6 +22,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { NinePServer } from '../support/nine-p-server.ts';
 import { appendVerity } from '../support/storage/verity-tree.ts';
+import type { Session } from '../support/suite.ts';
 import {
   add,
   CONTENT,
@@ -154,11 +155,29 @@ describe('encryption', () => {
 });
 
 describe('shares', () => {
+  function makeShare(): string {
+    const shared = join(directory, 'shared');
+    mkdirSync(shared);
+    writeFileSync(join(shared, 'file'), 'from the host');
+    return shared;
+  }
+
+  /** Read and written, then mounted again, read-only. */
+  async function useShare(session: Session, shared: string, settings: object): Promise<void> {
+    await add(session, 'MappedDirectory', settings);
+    expect(await session.uvmSh(`cat ${MOUNT}/file; echo back >${MOUNT}/other`)).toBe(
+      'from the host',
+    );
+    expect(readFileSync(join(shared, 'other'), 'utf8')).toBe('back\n');
+    await remove(session, 'MappedDirectory', settings);
+    await add(session, 'MappedDirectory', { ...settings, ReadOnly: true });
+    await expect(session.uvmSh(`echo x >${MOUNT}/third`)).rejects.toThrow('Read-only');
+    await remove(session, 'MappedDirectory', settings);
+  }
+
   test('a directory of the host over virtiofs, by its tag', () =>
     withDevices(async (session, devices) => {
-      const shared = join(directory, 'shared');
-      mkdirSync(shared);
-      writeFileSync(join(shared, 'file'), 'from the host');
+      const shared = makeShare();
       const socket = join(directory, 'fs');
       const program = ['/usr/lib/qemu/virtiofsd', '/usr/libexec/virtiofsd'].find(existsSync);
       if (program === undefined) throw new Error('virtiofsd is missing: qemu-system-common');
@@ -168,15 +187,7 @@ describe('shares', () => {
         for await (const text of server.stderr) if (String(text).includes('Waiting')) break;
         const device = await devices.virtiofs('host-files', socket);
         const settings = { MountPath: MOUNT, Tag: 'host-files' };
-        await add(session, 'MappedDirectory', settings);
-        expect(await session.uvmSh(`cat ${MOUNT}/file; echo back >${MOUNT}/other`)).toBe(
-          'from the host',
-        );
-        expect(readFileSync(join(shared, 'other'), 'utf8')).toBe('back\n');
-        await remove(session, 'MappedDirectory', settings);
-        await add(session, 'MappedDirectory', { ...settings, ReadOnly: true });
-        await expect(session.uvmSh(`echo x >${MOUNT}/third`)).rejects.toThrow('Read-only');
-        await remove(session, 'MappedDirectory', settings);
+        await useShare(session, shared, settings);
         const missing = await failureOf(
           add(session, 'MappedDirectory', { ...settings, Tag: 'nobody' }),
         );
@@ -190,22 +201,12 @@ describe('shares', () => {
 
   test('a directory of the host over 9p, by a vsock port', () =>
     withDevices(async (session) => {
-      const shared = join(directory, 'shared');
-      mkdirSync(shared);
-      writeFileSync(join(shared, 'file'), 'from the host');
+      const shared = makeShare();
       // The kernel attaches as "nobody" first.
       chmodSync(directory, 0o755);
       await using _server = new NinePServer(join(vm(), `vsock_${SHARE_PORT}`), shared);
       const settings = { MountPath: MOUNT, Port: SHARE_PORT, ShareName: shared };
-      await add(session, 'MappedDirectory', settings);
-      expect(await session.uvmSh(`cat ${MOUNT}/file; echo back >${MOUNT}/other`)).toBe(
-        'from the host',
-      );
-      expect(readFileSync(join(shared, 'other'), 'utf8')).toBe('back\n');
-      await remove(session, 'MappedDirectory', settings);
-      await add(session, 'MappedDirectory', { ...settings, ReadOnly: true });
-      await expect(session.uvmSh(`echo x >${MOUNT}/third`)).rejects.toThrow('Read-only');
-      await remove(session, 'MappedDirectory', settings);
+      await useShare(session, shared, settings);
       const wrong = { ...settings, ShareName: '/no/such' };
       expect(await failureOf(add(session, 'MappedDirectory', wrong))).toContain('9p');
       await expectClean(session);
