@@ -120,7 +120,7 @@ async function placeApplets(tree: Tree): Promise<void> {
   }
 }
 
-export function allModules(modules: ModuleTree): KernelModule[] {
+function allModules(modules: ModuleTree): KernelModule[] {
   const { storage, devices, onDemand } = MODULES;
   return modules.closure([...storage, ...devices, ...onDemand], ARCHITECTURE_MODULES);
 }
@@ -138,11 +138,7 @@ export const ARCHITECTURE_MODULES: ReadonlySet<string> = new Set([
   'nfit',
 ]);
 
-export function placeModules(
-  tree: Tree,
-  modules: ModuleTree,
-  chosen: readonly KernelModule[],
-): void {
+function placeModules(tree: Tree, modules: ModuleTree, chosen: readonly KernelModule[]): void {
   const base = `/usr/lib/modules/${modules.version}`;
   for (const module of chosen) {
     tree.copy(`${base}/${module.path}`, join(modules.directory, module.path));

@@ -1,14 +1,7 @@
 import { constants } from 'node:os';
 
 /** The signals gcsctl passes on to a container. */
-export const FORWARDED_SIGNALS = [
-  'SIGINT',
-  'SIGTERM',
-  'SIGHUP',
-  'SIGQUIT',
-  'SIGUSR1',
-  'SIGUSR2',
-] as const;
+const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 export type ForwardedSignal = (typeof FORWARDED_SIGNALS)[number];
 
 export type SignalReceiver = (name: ForwardedSignal, signal: number) => void;

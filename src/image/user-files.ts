@@ -2,7 +2,7 @@ import type { LayerTree } from './layer-tree.ts';
 import type { TarEntry } from './tar.ts';
 
 /** Users are looked up in these: passwd(5), group(5). */
-export const USER_FILES = ['etc/passwd', 'etc/group'] as const;
+const USER_FILES = ['etc/passwd', 'etc/group'] as const;
 export type UserFile = (typeof USER_FILES)[number];
 
 /** Longest that is kept, as for the agent. */

@@ -6,7 +6,6 @@ import {
   i32,
   map,
   optional,
-  raw,
   rawObject,
   required,
   type Schema,
@@ -84,7 +83,7 @@ export const progressToken: Schema<string | number> = {
   encode: (value) => value,
 };
 
-export const exitFields = {
+const exitFields = {
   exitCode: doc(
     '128 + signal for one that was killed; 255, with a `reason`, when it cannot be known',
     u32,
@@ -154,7 +153,7 @@ export const processFields = {
 };
 export const ofProcess = strict(processFields);
 
-export const logPlan = strict({
+const logPlan = strict({
   path: required(
     doc('absolute path in the VM; its directory is there, the file is not', absolutePath),
   ),
@@ -205,7 +204,6 @@ export const criuFields = {
 };
 
 export const anyObject = rawObject;
-export const anyValue = raw;
 export {
   array,
   boolean,

@@ -221,7 +221,7 @@ function routeBody(index: number, route: Route, adding: boolean): Uint8Array {
   return writer.bytes;
 }
 
-export function routeText({ destination, gateway }: Route): string {
+function routeText({ destination, gateway }: Route): string {
   const target = destination === undefined ? 'default' : formatPrefix(destination);
   return gateway === undefined ? target : `${target} via ${formatAddress(gateway)}`;
 }

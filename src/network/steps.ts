@@ -192,7 +192,7 @@ export function freeName(socket: RouteSocket, wanted: string): string {
 /** The kernel took it away itself: with the link, with the address, or when its time was over. */
 const GONE = new Set<number>([errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL]);
 
-export function undoStep(step: Step, ground: Ground): void {
+function undoStep(step: Step, ground: Ground): void {
   try {
     revert(step, ground);
   } catch (error) {

@@ -27,7 +27,7 @@ const AT_EMPTY_PATH = 0x1000;
 const AT_RECURSIVE = 0x8000;
 
 /** Longest text that mount(2) takes as data and fsconfig(2) as a parameter, in bytes. */
-export const mountLimits = { data: 4095, parameter: 255 } as const;
+const mountLimits = { data: 4095, parameter: 255 } as const;
 
 export type Propagation = keyof typeof PROPAGATION;
 

@@ -102,7 +102,7 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-export function readU16(bytes: Uint8Array, at: number): number {
+function readU16(bytes: Uint8Array, at: number): number {
   return viewOf(bytes).getUint16(at, littleEndian);
 }
 

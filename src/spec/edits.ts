@@ -19,7 +19,7 @@ function place(destination: string): string {
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
 }
 
-export function hasMount(spec: OciSpec, destination: string): boolean {
+function hasMount(spec: OciSpec, destination: string): boolean {
   return (spec.mounts ?? []).some((mount) => place(mount.destination) === destination);
 }
 

@@ -12,7 +12,7 @@ interface WindowsDevice {
 }
 
 /** True when the spec names a GPU among the devices the host has assigned, or capabilities of one. */
-export function wantsGpu(spec: OciSpec): boolean {
+function wantsGpu(spec: OciSpec): boolean {
   const windows = spec.windows as { devices?: unknown } | undefined;
   const devices = Array.isArray(windows?.devices) ? (windows.devices as WindowsDevice[]) : [];
   return (

@@ -16,7 +16,7 @@ export interface PipeEnds {
 export type KeptPart = 'p' | 'm' | 'h' | 'l';
 
 /** `s<N>.<0|1|2|t>.<part>`: what the descriptor store calls it. */
-export function keptName(number: number, stream: StreamName | 'terminal', part: KeptPart): string {
+function keptName(number: number, stream: StreamName | 'terminal', part: KeptPart): string {
   return `s${number}.${stream === 'terminal' ? 't' : streamNames.indexOf(stream)}.${part}`;
 }
 

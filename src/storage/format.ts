@@ -2,7 +2,7 @@ import { badValue } from './host-path.ts';
 import type { RunTool } from './tools.ts';
 
 /** File systems we make. */
-export const formats = ['ext4', 'xfs'] as const;
+const formats = ['ext4', 'xfs'] as const;
 export type Format = (typeof formats)[number];
 
 export function parseFormat(name: string, field: string): Format {

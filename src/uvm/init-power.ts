@@ -18,16 +18,7 @@ export class InitPower implements Power {
    * Both kinds are the same to init, which bounds how long it is graceful. Rejects when init refuses.
    */
   async shutdown(): Promise<void> {
-    await this.#ask('poweroff');
-  }
-
-  /** Like shutdown, and the machine comes up again. */
-  async reboot(): Promise<void> {
-    await this.#ask('reboot');
-  }
-
-  async #ask(request: string): Promise<void> {
-    const reply = await this.#init.request(request);
-    if (reply !== 'ok') throw new Error(`init does not ${request}: ${reply}`);
+    const reply = await this.#init.request('poweroff');
+    if (reply !== 'ok') throw new Error(`init does not poweroff: ${reply}`);
   }
 }

@@ -91,7 +91,6 @@ test('disks get the lowest places that nobody has, whoever plugged in the others
   await using session = await HotplugSession.open(path());
   const places = [await session.plug(file), await session.plug(file), await session.plug(file)];
   expect(places.map(({ lun }) => lun)).toEqual([0, 2, 3]);
-  expect(await session.plugged()).toEqual([0, 2, 3]);
   const [, second] = places;
   if (second !== undefined) await session.unplug(second);
   expect(await session.plug(file)).toEqual({ controller: 0, lun: 2 });

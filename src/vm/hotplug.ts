@@ -8,7 +8,6 @@ import { QmpClient } from './qmp.ts';
 const CONTROLLER_NUMBER = 0;
 /** Of target 0; hosts speak of luns in one byte. */
 const LUNS = 256;
-const DEVICE = /^gcsctl-disk-(\d+)$/;
 
 /** A disk as host and guest know it. */
 export interface PluggedDisk {
@@ -92,15 +91,6 @@ export class HotplugSession implements AsyncDisposable {
     const why = `the guest did not give up the disk at lun ${lun} within ${hotplugLimits.hotplugMs} ms`;
     await within(Promise.race([gone.event, this.#ended()]), why);
     await this.#qmp.execute('blockdev-del', { 'node-name': nodeName(lun) });
-  }
-
-  /** Luns of what this program, or another run of it, has plugged in. */
-  async plugged(): Promise<number[]> {
-    const devices = await this.#devices();
-    return devices.flatMap((id) => {
-      const lun = DEVICE.exec(id)?.[1];
-      return lun === undefined ? [] : [Number(lun)];
-    });
   }
 
   async #freeLun(): Promise<number> {

@@ -13,7 +13,7 @@ export type TransportChoice =
   | { readonly kind: 'dev-null' };
 
 /** The choices, for usage texts. */
-export const TRANSPORT_SYNTAX = 'vsock | hybrid:PATH | stdio | dev-null';
+const TRANSPORT_SYNTAX = 'vsock | hybrid:PATH | stdio | dev-null';
 
 /** The value of a `-transport` flag cannot be used; the message lists what can. */
 export class TransportSyntaxError extends Error {

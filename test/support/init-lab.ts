@@ -68,7 +68,7 @@ class Transcript {
 }
 
 /** A port of the host: everything that came over each of its connections. */
-export class HostPort implements AsyncDisposable {
+class HostPort implements AsyncDisposable {
   readonly transcript = new Transcript();
   readonly connections: Socket[] = [];
   readonly #server: Server;

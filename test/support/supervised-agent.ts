@@ -23,7 +23,7 @@ export interface SupervisedOptions {
 }
 
 /** The bridge is another one after each kill. */
-export class SupervisedAgent implements Tested {
+class SupervisedAgent implements Tested {
   readonly agent: TestedAgent;
   readonly host: RawHost;
   readonly #process: AgentProcess;

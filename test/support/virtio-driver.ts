@@ -16,7 +16,7 @@ const SPLIT = 4 * 1024 * 1024;
 const GPA = [0x10_0000, 0x10_0000 + SPLIT] as const;
 const UVA = [0x7f00_0000_0000, 0x7e00_0000_0000] as const;
 const RING_SPAN = 0x8000;
-export const RING_SIZE = 128;
+const RING_SIZE = 128;
 const RX = 0;
 const TX = 1;
 /** Where buffers begin, as offsets in the file. */
@@ -28,7 +28,7 @@ const TX_SLOT = 0x1_1000;
 const SLOTS = RING_SIZE / 2;
 
 export const NEXT = 1;
-export const WRITE = 2;
+const WRITE = 2;
 
 export interface Packet {
   srcCid?: bigint;

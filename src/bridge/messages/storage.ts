@@ -33,7 +33,7 @@ const verityInfo = optional(
   ),
 );
 
-export const combinedLayers = object({
+const combinedLayers = object({
   ContainerID: omitZero(doc('For error texts', string)),
   ContainerRootPath: omitZero(
     doc('Where the root is mounted; made when missing, else it must be empty', string),
@@ -46,7 +46,7 @@ export const combinedLayers = object({
   ),
 });
 
-export const mappedVirtualDisk = object({
+const mappedVirtualDisk = object({
   MountPath: omitZero(doc('Empty: nothing is done. Else made when missing, or empty', string)),
   Controller: controller,
   Lun: lun,
@@ -66,7 +66,7 @@ export const mappedVirtualDisk = object({
 
 export const scsiDevice = object({ Controller: controller, Lun: lun });
 
-export const vpmemDevice = object({
+const vpmemDevice = object({
   DeviceNumber: omitZero(doc('N of /dev/pmemN', u32)),
   MountPath: mountPath,
   MappingInfo: optional(
@@ -78,7 +78,7 @@ export const vpmemDevice = object({
   VerityInfo: verityInfo,
 });
 
-export const mappedDirectory = object({
+const mappedDirectory = object({
   MountPath: mountPath,
   Port: omitZero(doc('Vsock port of a 9p server of the host', i32)),
   ShareName: omitZero(doc('Its `aname`', string)),
@@ -86,7 +86,7 @@ export const mappedDirectory = object({
   ReadOnly: omitZero(boolean),
 });
 
-export const vpciDevice = object({
+const vpciDevice = object({
   VMBusGUID: omitZero(
     doc('Waits until the device is there; outside Hyper-V a PCI address: 0000:00:05.0', string),
   ),

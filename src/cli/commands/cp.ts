@@ -58,7 +58,7 @@ interface Place {
 }
 
 /** "web:/etc" is in a container; "./a:b", "/a:b" and what has no colon are here. Throws UsageError. */
-export function parsePlace(text: string): Place {
+function parsePlace(text: string): Place {
   const match = /^([\w+.-]+):(.*)$/s.exec(text);
   if (match === null || text.startsWith('.') || text.startsWith('/')) {
     if (text === '') throw new UsageError('a path may not be empty');

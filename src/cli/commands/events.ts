@@ -98,7 +98,7 @@ function tellGap({ from, to }: { from: number | bigint; to: number | bigint }, i
 }
 
 /** One event for people. */
-export function eventLine(event: ManagementEvent): string {
+function eventLine(event: ManagementEvent): string {
   const { sequence, at, kind, containerId, processId, pid, exitCode, oomKilled, kills } = event;
   const facts = [
     ...(processId === undefined ? [] : [`process=${processId}`]),
@@ -112,7 +112,7 @@ export function eventLine(event: ManagementEvent): string {
 }
 
 /** Those of one key are alternatives, those of different keys go together. Throws UsageError. */
-export function parseEventFilters(texts: readonly string[]): (event: ManagementEvent) => boolean {
+function parseEventFilters(texts: readonly string[]): (event: ManagementEvent) => boolean {
   const wanted: Record<'container' | 'event', string[]> = { container: [], event: [] };
   for (const text of texts) {
     const equals = text.indexOf('=');

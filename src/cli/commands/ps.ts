@@ -67,7 +67,7 @@ async function list({ client, signal }: Door, all: boolean): Promise<ContainerSt
 }
 
 /** The table of "gcsctl ps". */
-export function printContainers(io: Io, containers: readonly ContainerState[], now: number): void {
+function printContainers(io: Io, containers: readonly ContainerState[], now: number): void {
   printTable(
     io,
     ['CONTAINER ID', 'STATUS', 'PID', 'CREATED', 'RUNTIME'],
@@ -87,7 +87,7 @@ interface Filters {
 }
 
 /** Those of one key are alternatives, those of different keys go together. Throws UsageError. */
-export function parseFilters(texts: readonly string[]): Filters {
+function parseFilters(texts: readonly string[]): Filters {
   const pairs = texts.map((text) => {
     const equals = text.indexOf('=');
     if (equals < 1) throw new UsageError(`--filter is KEY=VALUE, not "${text}"`);

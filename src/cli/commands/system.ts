@@ -35,7 +35,7 @@ export const systemInfoCommand = defineCommand({
 });
 
 /** The table of "gcsctl system info". */
-export function infoRows(
+function infoRows(
   { agent, machine, containers, clients }: Result<'system.info'>,
   runtimes: Result<'runtime.list'>['runtimes'],
   now: number,

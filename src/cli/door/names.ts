@@ -23,7 +23,7 @@ export async function findContainer(door: Door, word: string): Promise<string> {
 }
 
 /** Throws CliError when `word` is no id and the beginning of none or of several. */
-export function matchId(word: string, ids: readonly string[]): string {
+function matchId(word: string, ids: readonly string[]): string {
   if (ids.includes(word)) return word;
   const matches = word === '' ? [] : ids.filter((id) => id.startsWith(word));
   const [only, second] = matches;

@@ -1,6 +1,5 @@
-import type { TarEntry, TarType } from '../../image/tar.ts';
+import { TAR_BLOCK, type TarEntry, type TarType } from '../../image/tar.ts';
 
-export const BLOCK = 512;
 /** Largest number of seven, and of eleven, octal digits. */
 const SHORT_MAX = 0o7777777;
 const LONG_MAX = 0o77777777777;
@@ -32,11 +31,11 @@ export function tarHeader(entry: WrittenEntry): Buffer {
 
 /** Zeros up to the next block. */
 export function zeros(size: number): Buffer {
-  return Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK);
+  return Buffer.alloc((TAR_BLOCK - (size % TAR_BLOCK)) % TAR_BLOCK);
 }
 
 /** Two blocks of zeros. */
-export const TAR_END = Buffer.alloc(2 * BLOCK);
+export const TAR_END = Buffer.alloc(2 * TAR_BLOCK);
 
 function paxRecords(entry: WrittenEntry): Buffer {
   const records: [string, string][] = [];
@@ -62,7 +61,7 @@ function paxRecord(keyword: string, value: string): Buffer {
 }
 
 function ustar(entry: WrittenEntry, flag: string, size: number): Buffer {
-  const header = Buffer.alloc(BLOCK);
+  const header = Buffer.alloc(TAR_BLOCK);
   header.write(entry.name.slice(0, NAME_BYTES), 0, 'latin1');
   octal(header, 100, 8, entry.mode);
   octal(header, 108, 8, Math.min(entry.uid, SHORT_MAX));

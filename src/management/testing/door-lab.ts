@@ -21,7 +21,7 @@ import { ManagementServer } from '../server.ts';
 export type FakeOperations = Partial<ManagementOperations>;
 
 /** Every operation nobody made up fails. */
-export function fakeOperations(given: FakeOperations): ManagementOperations {
+function fakeOperations(given: FakeOperations): ManagementOperations {
   const log = new FakeEvents();
   const all = { runtimes: async () => [], subscribe: log.subscribe.bind(log), ...given };
   return new Proxy(all, {

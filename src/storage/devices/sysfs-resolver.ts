@@ -26,7 +26,7 @@ export function machineDevices(options: SysfsOptions = {}): DeviceResolver {
 }
 
 /** Finds devices in sysfs, and their nodes where devtmpfs makes them. */
-export class SysfsResolver implements DeviceResolver {
+class SysfsResolver implements DeviceResolver {
   readonly #machine: Machine;
   readonly #sysfs: string;
   readonly #dev: string;

@@ -9,7 +9,7 @@ import { attribute, entriesOf } from './sysfs.ts';
 const PCI_ADDRESS = /^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 
 /** Serial number of a virtio-blk disk that stands for a disk of a SCSI controller; at most 20 bytes. */
-export function virtioBlkSerial(controller: number, lun: number): string {
+function virtioBlkSerial(controller: number, lun: number): string {
   return `gcs-${controller}-${lun}`;
 }
 

@@ -23,7 +23,7 @@ export interface TestImage {
 /** Contents by path. */
 export type Files = Map<string, Buffer>;
 
-export const OWN_ARCHITECTURE = process.arch === 'arm64' ? 'arm64' : 'amd64';
+const OWN_ARCHITECTURE = process.arch === 'arm64' ? 'arm64' : 'amd64';
 const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 const INDEX = 'application/vnd.oci.image.index.v1+json';
 

@@ -48,10 +48,6 @@ export class GuestMemory implements Disposable {
     this.unmap();
   }
 
-  get mapped(): boolean {
-    return this.#regions.length > 0;
-  }
-
   /**
    * The bytes at a guest-physical address, in several views where they cross from one region to
    * the next. Throws DeviceError 'ring' when not all of them are memory.
