@@ -19,22 +19,15 @@ export async function receiveFds(
 ): Promise<{ fds: Fd[]; data: Buffer }> {
   const { signal, maxFds = 16 } = options;
   const bytes = Buffer.alloc(MESSAGE_MAX);
-  const out = new Int32Array(2 + maxFds);
   for (;;) {
     signal?.throwIfAborted();
-    const result = native().receiveFds(fd.raw, bytes, out);
-    if (result === -errno.EAGAIN) {
+    const received = receiveFdsNow(fd, bytes, maxFds);
+    if (received === 'again') {
       await untilReady(fd.raw, { read: true }, signal === undefined ? {} : { signal });
       continue;
     }
-    const length = check('recvmsg', result);
-    const [count = 0, truncated = 0, ...raws] = out;
-    const fds = raws.slice(0, count).map((raw) => new Fd(raw));
-    if (truncated !== 0) {
-      for (const each of fds) each.close();
-      throw new OsError('recvmsg', errno.EMSGSIZE, `more than ${maxFds} descriptors`);
-    }
-    if (length === 0 && count === 0)
+    const { fds, length } = received;
+    if (length === 0 && fds.length === 0)
       throw new OsError('recvmsg', errno.ECONNRESET, 'end of stream');
     return { fds, data: bytes.subarray(0, length) };
   }
