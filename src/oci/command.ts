@@ -1,4 +1,4 @@
-import type { OptionTable, OptionValues } from '../cli/options.ts';
+import type { OptionSpec, OptionTable, OptionValues } from '../cli/options.ts';
 import type { Globals } from './globals.ts';
 
 /** One command of an OCI runtime's command line. */
@@ -25,3 +25,12 @@ export function defineOciCommand<const T extends OptionTable>(command: OciComman
 
 /** Most commands take a container's id and nothing else. */
 export const oneId = { min: 1, max: 1 } as const;
+
+/** Of commands that list. */
+export const formatOption = {
+  kind: 'choice',
+  short: 'f',
+  value: 'FORMAT',
+  of: ['table', 'json'],
+  help: 'table (default) or json',
+} as const satisfies OptionSpec;

@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import { reachAgent } from '../agent.ts';
-import { defineOciCommand } from '../command.ts';
+import { defineOciCommand, formatOption } from '../command.ts';
 import { allRecords, type ContainerRecord } from '../records.ts';
 import { type StateRow, stateRow } from './state.ts';
 
@@ -10,13 +10,7 @@ export const listCommand = defineOciCommand({
   usage: '[OPTIONS]',
   words: { min: 0, max: 0 },
   options: {
-    format: {
-      kind: 'choice',
-      short: 'f',
-      value: 'FORMAT',
-      of: ['table', 'json'],
-      help: 'table (default) or json',
-    },
+    format: formatOption,
     quiet: { kind: 'flag', short: 'q', help: 'only the ids' },
   },
   async run(values, _words, globals) {

@@ -1,5 +1,5 @@
 import { reachAgent } from '../agent.ts';
-import { defineOciCommand } from '../command.ts';
+import { defineOciCommand, formatOption } from '../command.ts';
 import { ContainerDirectory } from '../records.ts';
 
 export const psCommand = defineOciCommand({
@@ -8,15 +8,7 @@ export const psCommand = defineOciCommand({
   usage: '[OPTIONS] ID',
   commandAt: 0,
   words: { min: 1, max: Number.POSITIVE_INFINITY },
-  options: {
-    format: {
-      kind: 'choice',
-      short: 'f',
-      value: 'FORMAT',
-      of: ['table', 'json'],
-      help: 'table (default) or json: the pids',
-    },
-  },
+  options: { format: { ...formatOption, help: `${formatOption.help}: the pids` } },
   async run({ format }, [id = ''], globals) {
     const record = new ContainerDirectory(globals.root, id).require();
     await using client = await reachAgent(record.agent);
