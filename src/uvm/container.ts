@@ -271,16 +271,13 @@ export class Container {
   }
 
   shutdown(how: 'graceful' | 'forced'): void {
-    const signal = how === 'graceful' ? SIGTERM : SIGKILL;
     if (!this.init.running) {
       throw new AgentError('container-not-running', `container ${this.id} is not running`, {
         operation: 'shutdown',
         containerId: this.id,
       });
     }
-    this.init.signal(signal);
-    this.#end.noteSignal(signal);
-    this.#freezer.delivered(signal);
+    this.signal(this.init.pid, how === 'graceful' ? SIGTERM : SIGKILL);
   }
 
   /** Stops all of its processes until it is resumed. */
@@ -317,10 +314,9 @@ export class Container {
   }
 
   update(resources: OciLinuxResources): Promise<void> {
-    return this.#lock.exclusive(async () => {
-      this.#assertNotDeleted();
-      await runtimeFailure('update', this.id, () => this.runtime.update(resources));
-    });
+    return this.withRuntime('alone', (runtime) =>
+      runtimeFailure('update', this.id, () => runtime.update(resources)),
+    );
   }
 
   /** @param options.force ends it when it runs */
