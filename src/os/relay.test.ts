@@ -69,6 +69,15 @@ function keep(fd: Fd): Fd {
   return fd;
 }
 
+/** Both ends of a terminal that nobody is led by. */
+function openTerminal(): { master: Fd; slave: Fd } {
+  const { master, path } = openPty();
+  return {
+    master: keep(master),
+    slave: keep(openFile(path, fileFlags.O_RDWR | fileFlags.O_NOCTTY)),
+  };
+}
+
 /** A pipe whose read end is the source of a relay, and a socket pair whose first end is its destination. */
 function pipeToSocket(options: Partial<RelayOptions> = {}) {
   const { read, write } = pipe();
@@ -196,11 +205,10 @@ describe('what a relay moves', () => {
   });
 
   test('a pty: all output, then EIO as the end', async () => {
-    const { master, path } = openPty();
-    const slave = keep(openFile(path, fileFlags.O_RDWR | fileFlags.O_NOCTTY));
+    const { master, slave } = openTerminal();
     const [near, far] = socketPair();
     const relay = NativeRelay.start({
-      source: keep(master),
+      source: master,
       destination: keep(near),
       method: 'copy',
       eioIsEof: true,
@@ -260,12 +268,11 @@ describe('how a relay ends', () => {
   });
 
   test('the last slave of a pty is closed while the host is silent', async () => {
-    const { master, path } = openPty();
-    const slave = keep(openFile(path, fileFlags.O_RDWR | fileFlags.O_NOCTTY));
+    const { master, slave } = openTerminal();
     const [near, far] = socketPair();
     const relay = NativeRelay.start({
       source: keep(near),
-      destination: keep(master),
+      destination: master,
       method: 'copy',
       watchDestination: true,
     });
@@ -292,14 +299,13 @@ describe('how a relay ends', () => {
   });
 
   test('cancelled with a full destination and a pipe in between: what was taken is in the pipe', async () => {
-    const { master, path } = openPty();
-    const slave = keep(openFile(path, fileFlags.O_RDWR | fileFlags.O_NOCTTY));
+    const { master, slave } = openTerminal();
     const [near, far] = socketPair();
     keep(far);
     fillUp(keep(near));
     const through = pipe();
     const relay = NativeRelay.start({
-      source: keep(master),
+      source: master,
       destination: near,
       method: 'copy',
       eioIsEof: true,
