@@ -5,15 +5,8 @@ import { expect, test } from 'vitest';
 import { connectManagement } from '../../src/client/management/index.ts';
 import { EmulatedHost } from '../../src/vsock/emulator/host.ts';
 import { MANAGEMENT_PORT, MANAGEMENT_STREAM_PORT } from '../../src/vsock/ports.ts';
-import {
-  codeOf,
-  finish,
-  freshId,
-  type Managed,
-  shell,
-  withManagement,
-} from '../support/management.ts';
-import { testOutsideVm, useRootfs, withSession } from '../support/suite.ts';
+import { codeOf, finish, freshId, type Managed, withManagement } from '../support/management.ts';
+import { shellProcess, testOutsideVm, useRootfs, withSession } from '../support/suite.ts';
 
 useRootfs();
 
@@ -82,7 +75,7 @@ test('hostile peers of both ports leave the agent and its other clients as they 
       const client = await managed.connect();
       for (let n = 0; n < 20; n += 1) client.call('container.wait', { id }).catch(() => {});
       const unused = await client.openStreams(4);
-      const exec = client.exec(id, shell('cat'), { stdin: true, stdout: true });
+      const exec = client.exec(id, shellProcess('cat'), { stdin: true, stdout: true });
       exec.catch(() => {});
       await turn();
       client.close();
@@ -167,7 +160,7 @@ test('events tell a whole life, with numbers, and are had again after a reconnec
 });
 
 async function finishedExec(managed: Managed, id: string) {
-  const process = await managed.client.exec(id, shell('true'), { stdout: true });
+  const process = await managed.client.exec(id, shellProcess('true'), { stdout: true });
   await finish(process);
   return process;
 }

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { connectManagement, type ManagementClient } from '../../src/client/management/index.ts';
-import { finish, shell } from '../support/management.ts';
-import { spec, useRootfs } from '../support/suite.ts';
+import { finish } from '../support/management.ts';
+import { shellProcess, spec, useRootfs } from '../support/suite.ts';
 import { type SupervisedSession, withSupervised } from '../support/supervised-agent.ts';
 
 useRootfs();
@@ -30,13 +30,13 @@ test('what the door knows of a container and its processes outlives the agent', 
       log,
     });
     await client.start('c', {});
-    await client.exec('c', shell('exit 9'), {}, { processId: 'ended' });
+    await client.exec('c', shellProcess('exit 9'), {}, { processId: 'ended' });
     expect(
       (await client.call('process.wait', { containerId: 'c', processId: 'ended' })).exitCode,
     ).toBe(9);
     await client.exec(
       'c',
-      shell('read x; echo "side $x"; exit 8', { terminal: true }),
+      shellProcess('read x; echo "side $x"; exit 8', { terminal: true }),
       {},
       { processId: 'side' },
     );
@@ -111,7 +111,7 @@ test('an end that an agent has told of is not told again by the next one', async
       await client.start(id, {});
     }
     const exec = { containerId: 'running', processId: 'ended' };
-    await client.exec('running', shell('exit 9'), {}, { processId: exec.processId });
+    await client.exec('running', shellProcess('exit 9'), {}, { processId: exec.processId });
     await client.call('process.wait', exec);
     await client.call('process.closeStdin', { containerId: 'ended', processId: 'init' });
     await client.call('container.wait', { id: 'ended' });

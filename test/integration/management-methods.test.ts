@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { codeOf, finish, freshId, shell, withManagement } from '../support/management.ts';
-import { testVm, useRootfs } from '../support/suite.ts';
+import { codeOf, finish, freshId, withManagement } from '../support/management.ts';
+import { shellProcess, testVm, useRootfs } from '../support/suite.ts';
 
 useRootfs();
 
@@ -44,9 +44,9 @@ test('every method of containers answers as the contract says', async () => {
     ]);
 
     expect(await call('container.pause', { id })).toMatchObject({ status: 'paused' });
-    expect(await codeOf(call('process.exec', { containerId: id, process: shell('true') }))).toBe(
-      'container-paused',
-    );
+    expect(
+      await codeOf(call('process.exec', { containerId: id, process: shellProcess('true') })),
+    ).toBe('container-paused');
     expect(await call('container.resume', { id })).toMatchObject({ status: 'running' });
     expect(await codeOf(call('container.resume', { id }))).toBe('container-not-paused');
     expect(await codeOf(call('container.delete', { id }))).toBe('container-not-stopped');
@@ -73,7 +73,7 @@ test('every method of processes answers as the contract says', async () => {
     const { call, client } = managed;
     const containerId = freshId('procs');
     await managed.run(containerId, { args: ['sleep', 'infinity'] });
-    const terminal = shell(
+    const terminal = shellProcess(
       'trap "stty size" WINCH; echo ready; while :; do read line && echo "got $line"; done',
       {
         terminal: true,
@@ -121,7 +121,7 @@ test('every method of processes answers as the contract says', async () => {
     await call('process.delete', name);
     expect(await codeOf(call('process.state', name))).toBe('process-not-found');
 
-    const cat = await client.exec(containerId, shell('cat'), { stdin: true, stdout: true });
+    const cat = await client.exec(containerId, shellProcess('cat'), { stdin: true, stdout: true });
     cat.stdin?.write('one');
     if (cat.stdout !== undefined) await once(cat.stdout, 'readable');
     await cat.closeStdin();
@@ -195,7 +195,7 @@ test('a request that fails leaves its streams closed', async () => {
     stream.destroy();
     const again = managed.call('process.exec', {
       containerId: id,
-      process: shell('true'),
+      process: shellProcess('true'),
       stdio: { stdout: opened.token },
     });
     expect(await codeOf(again)).toBe('stream-not-found');

@@ -16,8 +16,7 @@ import {
   type Outcomes,
   type Status,
 } from './life-cycle-model.ts';
-import { shell } from './management.ts';
-import { spec } from './suite.ts';
+import { shellProcess, spec } from './suite.ts';
 import type { SupervisedSession } from './supervised-agent.ts';
 
 /** What a container ought to be. */
@@ -81,7 +80,7 @@ export const steps = {
   'exec to its end': {
     expected: lifeCycle.exec,
     run: async (real, containerId) => {
-      const { processId } = await real.client.exec(containerId, shell('exit 4'));
+      const { processId } = await real.client.exec(containerId, shellProcess('exit 4'));
       const exit = await real.client.call('process.wait', { containerId, processId });
       expect(exit.exitCode).toBe(4);
       await real.client.call('process.delete', { containerId, processId });
@@ -102,7 +101,7 @@ export const steps = {
     expected: lifeCycle.exec,
     run: async (real, id, { execs }) => {
       const processId = real.nextName();
-      await real.client.exec(id, shell('exec sleep 1000'), {}, { processId });
+      await real.client.exec(id, shellProcess('exec sleep 1000'), {}, { processId });
       execs.set(processId, undefined);
     },
   },

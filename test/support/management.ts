@@ -11,7 +11,7 @@ import {
 import type { ParamsInput } from '../../src/management/contract.ts';
 import type { AgentOptions } from './agent-process.ts';
 import type { SpecOptions } from './bundle.ts';
-import { type Session, spec, withSession } from './suite.ts';
+import { type Session, shellProcess, spec, withSession } from './suite.ts';
 
 /** Milliseconds: where a VM is interpreted, the first client waits for code to be loaded. */
 const CONNECT_MS = 60_000;
@@ -60,7 +60,10 @@ export class Managed {
     id: string,
     script: string,
   ): Promise<{ stdout: string; stderr: string; exitCode: number }> {
-    const process = await this.client.exec(id, shell(script), { stdout: true, stderr: true });
+    const process = await this.client.exec(id, shellProcess(script), {
+      stdout: true,
+      stderr: true,
+    });
     return finish(process);
   }
 
@@ -68,16 +71,6 @@ export class Managed {
   async remove(id: string): Promise<void> {
     await this.call('container.delete', { id, force: true });
   }
-}
-
-export function shell(script: string, extra: object = {}) {
-  return {
-    args: ['sh', '-c', script],
-    env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin'],
-    cwd: '/',
-    user: { uid: 0, gid: 0 },
-    ...extra,
-  };
 }
 
 /** Output and exit code of a process that gets no input. */

@@ -158,7 +158,7 @@ export class Session {
 }
 
 /** An OCI process that runs a shell script. */
-export function shellProcess(script: string, extra: object = {}): object {
+export function shellProcess(script: string, extra: object = {}) {
   return {
     args: ['sh', '-c', script],
     env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin'],

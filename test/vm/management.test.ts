@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { buffer } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { finish, freshId, shell, withManagement } from '../support/management.ts';
-import { useRootfs } from '../support/suite.ts';
+import { finish, freshId, withManagement } from '../support/management.ts';
+import { shellProcess, useRootfs } from '../support/suite.ts';
 
 useRootfs();
 
@@ -17,7 +17,7 @@ test('the door of a VM is on its AF_VSOCK ports: requests, streams with half-clo
       { stdin: true, stdout: true },
       { openStdin: true },
     );
-    const process = await managed.client.exec(id, shell('cat >&2; echo out'), {
+    const process = await managed.client.exec(id, shellProcess('cat >&2; echo out'), {
       stdin: true,
       stdout: true,
       stderr: true,
