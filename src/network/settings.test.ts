@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { emptyAdapter } from '../../test/support/adapter-settings.ts';
 import { AgentError } from '../errors.ts';
 import { formatAddress, formatPrefix } from './address.ts';
 import { networkLimits } from './limits.ts';
@@ -10,28 +11,9 @@ import {
   parseNamespaceId,
 } from './settings.ts';
 
-const empty: AdapterSettings = {
-  NamespaceID: 'ns',
-  ID: '0badcafe-0000-4000-8000-000000000001',
-  MacAddress: '',
-  IPConfigs: [],
-  Routes: [],
-  IPAddress: '',
-  PrefixLength: 0,
-  GatewayAddress: '',
-  IPv6Address: '',
-  IPv6PrefixLength: 0,
-  IPv6GatewayAddress: '',
-  DNSSuffix: '',
-  DNSServerList: '',
-  PolicyBasedRouting: false,
-  EnableLowMetric: false,
-  EncapOverhead: 0,
-  VPCIAssigned: false,
-};
 const v4 = { IPAddress: '10.0.0.2', PrefixLength: 24 };
 const parse = (settings: Partial<AdapterSettings>): AdapterConfig =>
-  parseAdapter({ ...empty, ...settings });
+  parseAdapter({ ...emptyAdapter, ...settings });
 const route = (DestinationPrefix: string, NextHop = '', Metric = 0) => ({
   DestinationPrefix,
   NextHop,

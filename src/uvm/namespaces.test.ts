@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { emptyAdapter } from '../../test/support/adapter-settings.ts';
 import { silentLogger } from '../log/logger.ts';
 import { networkLimits } from '../network/limits.ts';
 import type { AdapterSettings } from '../network/settings.ts';
@@ -15,23 +16,11 @@ function namespaces(waitMs = 60_000): Namespaces {
 }
 
 const adapter = (NamespaceID: string, ID: string): AdapterSettings => ({
+  ...emptyAdapter,
   NamespaceID,
   ID,
-  MacAddress: '',
-  IPConfigs: [],
-  Routes: [],
   IPAddress: '10.0.0.2',
   PrefixLength: 24,
-  GatewayAddress: '',
-  IPv6Address: '',
-  IPv6PrefixLength: 0,
-  IPv6GatewayAddress: '',
-  DNSSuffix: '',
-  DNSServerList: '',
-  PolicyBasedRouting: false,
-  EnableLowMetric: false,
-  EncapOverhead: 0,
-  VPCIAssigned: false,
 });
 
 const codeOf = async (promise: Promise<unknown>): Promise<unknown> =>
