@@ -14,32 +14,22 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { useClientRootfs } from '../support/client-lab.ts';
 import { gcsctl, PipedGcsctl, TerminalGcsctl } from '../support/gcsctl.ts';
-import { openStandingAgent, type StandingAgent } from '../support/standing-agent.ts';
+import { useStandingAgent } from '../support/standing-agent.ts';
 
 const rootfs = useClientRootfs();
 const size = { width: 90, height: 30 };
 
-let agent: StandingAgent;
+const agent = useStandingAgent();
 let directory: string;
 
-beforeEach(async () => {
+beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'gcsctl-test-'));
-  agent = await openStandingAgent();
 });
-afterEach(async () => {
-  try {
-    // A host is told of the ends of containers first, and until then the agent keeps them.
-    await gcsctl(['ping', ...agent.address]);
-    await agent.assertNothingLeft();
-  } finally {
-    await agent[Symbol.asyncDispose]();
-    rmSync(directory, { recursive: true });
-  }
-});
+afterEach(() => rmSync(directory, { recursive: true }));
 
 const on = (command: string, ...argv: string[]) => [
   ...command.split(' '),
-  ...agent.address,
+  ...agent().address,
   ...argv,
 ];
 const ctl = (command: string, ...argv: string[]) => gcsctl(on(command, ...argv));
@@ -242,7 +232,7 @@ describe('cp', () => {
   });
   afterEach(async () => {
     await removed('c');
-    await agent.sh(`rm -rf ${rootfs()}/tmp/*`);
+    await agent().sh(`rm -rf ${rootfs()}/tmp/*`);
   });
 
   const inside = (script: string) => out('exec', 'c', 'sh', '-c', script);
@@ -458,8 +448,8 @@ test('the shell is offered ids, commands and options', async () => {
     (await gcsctl(['__complete', '--', ...typed])).out
       .split('\n')
       .map((line) => line.split('\t')[0]);
-  expect(await words('exec', ...agent.address, 'al')).toContain('alpha');
-  expect(await words('rm', ...agent.address, 'x', '')).toContain('alpha');
-  expect(await words('exec', ...agent.address, 'alpha', '')).toContain(':files');
+  expect(await words('exec', ...agent().address, 'al')).toContain('alpha');
+  expect(await words('rm', ...agent().address, 'x', '')).toContain('alpha');
+  expect(await words('exec', ...agent().address, 'alpha', '')).toContain(':files');
   await removed('alpha');
 });

@@ -2,31 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { useClientRootfs } from '../support/client-lab.ts';
 import { gcsctl, PipedGcsctl, TerminalGcsctl } from '../support/gcsctl.ts';
-import { openStandingAgent, type StandingAgent } from '../support/standing-agent.ts';
+import { useStandingAgent } from '../support/standing-agent.ts';
 import { testVm } from '../support/suite.ts';
 
 const rootfs = useClientRootfs();
 
 describe('gcsctl on a standing agent', () => {
-  let agent: StandingAgent;
+  const agent = useStandingAgent();
 
-  beforeEach(async () => {
-    agent = await openStandingAgent();
-  });
-  afterEach(async () => {
-    try {
-      // A host is told of the ends of containers first, and until then the agent keeps them.
-      await gcsctl(['ping', ...agent.address]);
-      await agent.assertNothingLeft();
-    } finally {
-      await agent[Symbol.asyncDispose]();
-    }
-  });
-
-  const on = (command: string, ...argv: string[]) => [command, ...agent.address, ...argv];
+  const on = (command: string, ...argv: string[]) => [command, ...agent().address, ...argv];
   const run = (...argv: string[]) => on('run', '--rootfs', rootfs(), ...argv);
   const shell = (script: string) => ['--', 'sh', '-c', script];
 
@@ -61,7 +48,7 @@ describe('gcsctl on a standing agent', () => {
     // gcsctl looks names up in root directories that it can see.
     const group = testVm === undefined ? '0:tester' : '0:1000';
     const data = '/tmp/gcsctl-test-data';
-    await agent.sh(`mkdir -p ${data} && echo mounted >${data}/x`);
+    await agent().sh(`mkdir -p ${data} && echo mounted >${data}/x`);
     const ended = await gcsctl(
       run(
         ...['--user', group, '--hostname', 'box', '--cwd', '/new/dir', '-e', 'A=b c'],
@@ -71,7 +58,7 @@ describe('gcsctl on a standing agent', () => {
     );
     expect(ended.out).toBe('0\n1000\nbox\n/new/dir\nb c\nmounted\n');
     expect(ended.err).toMatch(/\/data\/y: Read-only file system/);
-    await agent.sh(`cd ${rootfs()} && rm -r ${data} new z`);
+    await agent().sh(`cd ${rootfs()} && rm -r ${data} new z`);
   });
 
   test('run of a bundle leaves the bundle as it was', async () => {

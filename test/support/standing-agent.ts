@@ -1,6 +1,7 @@
 /** The agent that commands of gcsctl reach: one of the test's own, or that of the VM. */
 import { execFileSync } from 'node:child_process';
 import { basename, dirname } from 'node:path';
+import { afterEach, beforeEach, expect } from 'vitest';
 import { AgentProcess } from './agent-process.ts';
 import { assertNothingLeft, type Census, type Counts, takeCensus } from './census.ts';
 import { gcsctl } from './gcsctl.ts';
@@ -18,8 +19,27 @@ export interface StandingAgent extends AsyncDisposable {
 }
 
 /** Resolves when it has answered. */
-export function openStandingAgent(): Promise<StandingAgent> {
+function openStandingAgent(): Promise<StandingAgent> {
   return testVm === undefined ? Standing.start() : StandingInVm.open(testVm);
+}
+
+/** A fresh one for each test from here on, which may leave nothing behind in it. */
+export function useStandingAgent(): () => StandingAgent {
+  let agent: StandingAgent | undefined;
+  beforeEach(async () => {
+    agent = await openStandingAgent();
+  });
+  const current = (): StandingAgent => agent ?? expect.unreachable('no agent outside of tests');
+  afterEach(async () => {
+    try {
+      // A host is told of the ends of containers first, and until then the agent keeps them.
+      await gcsctl(['ping', ...current().address]);
+      await current().assertNothingLeft();
+    } finally {
+      await agent?.[Symbol.asyncDispose]();
+    }
+  });
+  return current;
 }
 
 class Standing implements StandingAgent {
