@@ -146,6 +146,27 @@ describe('reading', () => {
   });
 });
 
+describe('in the middle of a rotation, when the new file has not got its name yet', () => {
+  test('what was rotated is read', async () => {
+    writeFileSync(`${path}.2`, line('a'));
+    writeFileSync(`${path}.1`, line('b'));
+    expect(await read()).toBe(line('a') + line('b'));
+    expect(await read({ tail: 1 })).toBe(line('b'));
+    expect(await read({ offset: line('b').length })).toBe('');
+  });
+
+  test('a follower goes on in the new file', async () => {
+    writeFileSync(`${path}.1`, line('a'));
+    const feed = following();
+    await feed.until(line('a').length);
+    writeFileSync(path, line('b'));
+    await feed.until(2 * line('a').length);
+    feed.end();
+    await feed.done;
+    expect(feed.seen()).toBe(line('a') + line('b'));
+  });
+});
+
 describe('following', () => {
   test('gives what is written, and ends when the container has', async () => {
     writeFileSync(path, line('a'));

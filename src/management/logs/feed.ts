@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path/posix';
 import type { Writable } from 'node:stream';
 import { ManagementError } from '../errors.ts';
-import { nextLogFile, openLogFile, openLogFiles } from './files.ts';
+import { nextLogFile, openLogFiles, openYoungestLogFile } from './files.ts';
 import { SinceFilter } from './since.ts';
 import { tailOf } from './tail.ts';
 import { watchDirectory } from './watch.ts';
@@ -80,7 +80,8 @@ export class LogFeed {
   /** The files to read, open, with the position in the first of them. */
   async #first(): Promise<FileHandle[]> {
     const { path, offset, tail } = this.#request;
-    const files = offset === undefined ? await openLogFiles(path) : [await openLogFile(path)];
+    const files =
+      offset === undefined ? await openLogFiles(path) : [await openYoungestLogFile(path)];
     const present = files.filter((file) => file !== undefined);
     if (present.length === 0) throw new ManagementError('path-not-found', `no log at ${path}`);
     this.#position = offset ?? 0;

@@ -10,8 +10,27 @@ import { ManagementError } from '../errors.ts';
  * its neighbour is right if the file itself has not moved while that was opened.
  */
 
+/**
+ * The youngest file of a log; undefined when it has none. That is `path`, or in the middle of a
+ * rotation, when the new file has not got its name yet, what was that before.
+ */
+export async function openYoungestLogFile(path: string): Promise<FileHandle | undefined> {
+  for (;;) {
+    const file = await openLogFile(path);
+    if (file !== undefined) return file;
+    const [, name] = await namesOf(path);
+    const rotated = name === undefined ? undefined : await openLogFile(name);
+    if ((await inodeOf(path)) === undefined) {
+      if (name === undefined) return undefined;
+      if (rotated !== undefined && (await inodeOf(name)) === (await rotated.stat()).ino)
+        return rotated;
+    }
+    await rotated?.close();
+  }
+}
+
 /** Undefined when there is no such file. ManagementError for anything but a regular file. */
-export async function openLogFile(path: string): Promise<FileHandle | undefined> {
+async function openLogFile(path: string): Promise<FileHandle | undefined> {
   let file: FileHandle;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -28,7 +47,7 @@ export async function openLogFile(path: string): Promise<FileHandle | undefined>
 export async function openLogFiles(path: string): Promise<FileHandle[]> {
   const files: FileHandle[] = [];
   try {
-    let file = await openLogFile(path);
+    let file = await openYoungestLogFile(path);
     while (file !== undefined) {
       files.unshift(file);
       file = await neighbourOf(path, file, 'older');
