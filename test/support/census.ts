@@ -5,7 +5,15 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { cgroupsBelow, ownCgroups } from './cgroup-tree.ts';
-import { descendants, descriptors, mounts, namesIn, processEntry, threads } from './proc.ts';
+import {
+  descendants,
+  descriptors,
+  isReadOnly,
+  mounts,
+  namesIn,
+  processEntry,
+  threads,
+} from './proc.ts';
 
 /** The part of an agent the census looks at; AgentProcess is one. */
 export interface CensusSubject {
@@ -69,10 +77,22 @@ function kindOf(target: string): string {
   return target.replace(/^(socket|pipe):\[\d+\]$/, '$1').replace(/ \(deleted\)$/, '');
 }
 
-function descriptorKinds(pid: number): string[] {
-  return [...descriptors(pid).values()]
-    .filter((target) => !target.startsWith('/proc/'))
-    .map(kindOf);
+/**
+ * Descriptors that an agent opens once, when first needed, and keeps: libuv's of /dev/null, to have
+ * one to spare, with the first of its streams, and what tells of completed files (src/os/completed-file.ts).
+ */
+function withoutKept(pid: number, open: ReadonlyMap<number, string>): Map<number, string> {
+  const left = new Map(open);
+  const spare = [...open].find(
+    ([fd, target]) => target === '/dev/null' && fd > 2 && isReadOnly(pid, fd),
+  );
+  const completed = [...open].find(([, target]) => target === 'anon_inode:inotify');
+  for (const kept of [spare, completed]) if (kept !== undefined) left.delete(kept[0]);
+  return left;
+}
+
+function descriptorKinds(open: ReadonlyMap<number, string>): string[] {
+  return [...open.values()].filter((target) => !target.startsWith('/proc/')).map(kindOf);
 }
 
 function countProcesses(counts: Counts, root: number, who: string): void {
@@ -85,8 +105,13 @@ function countProcesses(counts: Counts, root: number, who: string): void {
   );
 }
 
-function countHeld(counts: Counts, pid: number, who: string): void {
-  counts[`descriptors of ${who}`] = tally(descriptorKinds(pid));
+function countHeld(
+  counts: Counts,
+  pid: number,
+  who: string,
+  open: ReadonlyMap<number, string> = descriptors(pid),
+): void {
+  counts[`descriptors of ${who}`] = tally(descriptorKinds(open));
   counts[`threads of ${who}`] = tally(threads(pid).filter((name) => !KEPT_THREADS.test(name)));
 }
 
@@ -102,7 +127,7 @@ export function takeCensus(scope: CensusScope = {}): Census {
   const alive = agent !== undefined && processEntry(agent.pid) !== undefined;
   if (agent && alive) {
     countProcesses(counts, agent.pid, 'the agent');
-    countHeld(counts, agent.pid, 'the agent');
+    countHeld(counts, agent.pid, 'the agent', withoutKept(agent.pid, descriptors(agent.pid)));
     counts['mounts of the agent'] = tally(mounts(agent.pid).map((mount) => mount.text));
     for (const directory of STATE_DIRECTORIES) {
       counts[`state in ${directory}`] = tally(namesIn(join(`/proc/${agent.pid}/root`, directory)));

@@ -84,6 +84,12 @@ export function descriptors(pid: number): Map<number, string> {
   return found;
 }
 
+/** Whether a descriptor was opened for reading alone; false when it is gone. See proc_pid_fdinfo(5). */
+export function isReadOnly(pid: number, fd: number): boolean {
+  const flags = read(`/proc/${pid}/fdinfo/${fd}`)?.match(/^flags:\s+(\d+)$/m)?.[1];
+  return flags !== undefined && (Number.parseInt(flags, 8) & 0o3) === 0;
+}
+
 /** Name of each thread of a process. */
 export function threads(pid: number): string[] {
   return list(`/proc/${pid}/task`).flatMap((tid) => {
