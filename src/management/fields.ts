@@ -192,6 +192,12 @@ export const createFields = {
       boolean,
     ),
   ),
+  pivot: optional(
+    doc(
+      'the runtime pivots to the root, as it does without `--no-pivot`; not where the guest’s own root is its initial RAM file system, which nothing can pivot from',
+      boolean,
+    ),
+  ),
 };
 
 /** How CRIU is to treat what it cannot always save. */

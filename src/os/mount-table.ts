@@ -46,6 +46,14 @@ export function mountsAt(path: string): number[] {
   return stack;
 }
 
+/**
+ * Whether something is mounted below our root, so that pivot_root(2) can take its place: there is
+ * nothing below that of an initial RAM file system.
+ */
+export function hasParentOfRoot(): boolean {
+  return !entries().some(({ id, parent, path }) => path === '/' && id === parent);
+}
+
 /** Mount points at or below a directory, the latest mount last. */
 export function mountsBelow(directory: string): string[] {
   return entries()

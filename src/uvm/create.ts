@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from '../log/logger.ts';
+import { hasParentOfRoot } from '../os/mount-table.ts';
 import { parseContainerId } from '../runtime/container-id.ts';
 import type { ContainerId, CriuOptions, Runtime, RuntimeContainer } from '../runtime/runtime.ts';
 import { bundleAdditions, type WrittenBundle, writeBundle } from '../spec/bundle.ts';
@@ -104,6 +105,7 @@ export async function createContainer(
       id,
       bundle,
       namedBundle: request.namedBundle,
+      noPivot: !(request.pivot === true && hasParentOfRoot()),
       scratch,
       logger,
       network,
@@ -120,6 +122,7 @@ interface RecordedCreate extends CreateContext {
   id: ContainerId;
   bundle: string;
   namedBundle: string | undefined;
+  noPivot: boolean;
   scratch: string | undefined;
   network: NetworkNamespace | undefined;
   record: ContainerRecord;
@@ -164,7 +167,7 @@ async function createInBundle(
 ): Promise<Container> {
   const { id, bundle, namedBundle, runtime, streams, network, surroundings, logger, signal } =
     context;
-  const { record, stdio, onExit, lifecycle, end, restore } = context;
+  const { record, stdio, noPivot, onExit, lifecycle, end, restore } = context;
   const { spec } = plan;
   const terminal = spec.process?.terminal === true;
   // Which streams init is to have is only known when it is started: it gets all three now.
@@ -184,7 +187,7 @@ async function createInBundle(
         bundle,
         namedBundle,
         stdio: initStreams.stdio,
-        noPivot: true,
+        noPivot,
         signal,
         ...(restore === undefined ? {} : { checkpoint: restore.checkpoint }),
       }),

@@ -112,6 +112,8 @@ export interface CreateRequest {
   annotations?: Record<string, string>;
   /** The runtime gets the spec with nothing added: no cgroup below /pods, no network files. For callers that are container engines. Default false. */
   verbatim?: boolean;
+  /** The runtime pivots to the root where it can, and does not move there. Default false. */
+  pivot?: boolean;
 }
 
 export interface StartOptions {

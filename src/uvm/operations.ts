@@ -17,6 +17,8 @@ export interface CreateContainerRequest {
   scratchDir?: string;
   /** The runtime gets the spec as it is: no pod's cgroup, no network files. */
   verbatim?: boolean | undefined;
+  /** The runtime pivots to the container's root where the agent's own root lets it; else it moves there. */
+  pivot?: boolean | undefined;
   /** Told to the runtime as the bundle: the caller's, with this very spec. Nothing in it is written or removed. */
   namedBundle?: string | undefined;
 }

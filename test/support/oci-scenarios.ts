@@ -42,6 +42,24 @@ async function life(side: Side): Promise<void> {
   await side.run(['list', '-q']);
 }
 
+/** How the root is mounted in the container, which depends on how the runtime got there. */
+async function rootPropagation(side: Side): Promise<void> {
+  const args = `awk '$5 == "/" { sub(":.*", "", $7); print $7 }' /proc/self/mountinfo`;
+  for (const propagation of ['shared', 'slave', 'private', 'unbindable']) {
+    // runc refuses to move to a root that is to be private; the agent pivots then.
+    for (const options of propagation === 'private' ? [[]] : [[], ['--no-pivot']]) {
+      const id = `${propagation}${options.length}`;
+      const bundle = side.bundle({ args }, { 'linux.rootfsPropagation': propagation });
+      const pidFile = ['--pid-file', side.path(`${id}.pid`)];
+      await side.run(['create', ...options, '--bundle', bundle, ...pidFile, id]);
+      await side.run(['start', id]);
+      await side.ended(id);
+      await gone(side, id);
+    }
+  }
+  side.note('written', side.written());
+}
+
 async function unknownContainer(side: Side): Promise<void> {
   for (const command of [
     'state',
@@ -389,6 +407,7 @@ export const scenarios: Readonly<Record<string, Steps>> = {
   identifiers,
   bundles,
   noMountNamespace,
+  rootPropagation,
   readOnly,
   exec,
   kill,

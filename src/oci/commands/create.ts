@@ -26,7 +26,7 @@ export const createCommand = defineOciCommand({
       help: 'unix socket that takes the master of the terminal',
     },
     'pid-file': { kind: 'text', value: 'FILE', help: 'write the pid here' },
-    'no-pivot': { kind: 'flag', help: 'the agent always does so' },
+    'no-pivot': { kind: 'flag', help: 'move to the root instead of pivoting to it' },
     'no-new-keyring': { kind: 'flag', help: 'taken for compatibility' },
     'preserve-fds': {
       kind: 'text',
@@ -63,6 +63,7 @@ export const createCommand = defineOciCommand({
           bundle,
           terminal,
           systemdCgroup: globals.systemdCgroup,
+          pivot: values['no-pivot'] !== true,
           controlSocket: directory.controlSocket,
         },
       });

@@ -31,6 +31,7 @@ export async function standForInit(agent: SteadyClient, plan: PlanOf<'init'>): P
     id: containerId,
     bundle,
     verbatim: true,
+    pivot: plan.pivot,
     ...(plan.systemdCgroup ? { runtime: await systemdRuntime(client) } : {}),
   });
   let lived: Promise<number> | undefined;

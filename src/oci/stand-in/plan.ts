@@ -12,6 +12,7 @@ export type StandInPlan = {
       readonly kind: 'init';
       readonly bundle: string;
       readonly systemdCgroup: boolean;
+      readonly pivot: boolean;
       readonly controlSocket: string;
     }
   | { readonly kind: 'exec'; readonly process: OciProcess }

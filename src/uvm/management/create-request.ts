@@ -23,15 +23,15 @@ export function planCreate(request: CreateRequest, bundles: string): CreateConta
   const id = parseId(request.id);
   const given =
     request.bundle === undefined ? undefined : checkHostDirectory(request.bundle, 'bundle');
-  const verbatim = request.verbatim === undefined ? {} : { verbatim: request.verbatim };
+  const choices = { verbatim: request.verbatim, pivot: request.pivot };
   if (request.spec !== undefined) {
     const spec = changed(request.spec, request, given);
-    return { id, bundle: given ?? join(bundles, id), spec, ...verbatim };
+    return { id, bundle: given ?? join(bundles, id), spec, ...choices };
   }
   if (given === undefined) throw invalid('spec', 'neither a spec nor a bundle that has one');
   // A bundle that is somebody's stays as it is: the agent writes what it changes to one of its own.
   const spec = changed(readSpec(given), request, given);
-  const own = { id, bundle: join(bundles, id), ...verbatim };
+  const own = { id, bundle: join(bundles, id), ...choices };
   if (request.verbatim !== true) return { ...own, spec };
   return {
     ...own,
