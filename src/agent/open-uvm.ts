@@ -2,7 +2,7 @@ import { MachineMemory } from '../cgroup/machine-memory.ts';
 import { Journal } from '../state/journal.ts';
 import { Uvm } from '../uvm/uvm.ts';
 import { makeRuntimes } from './make-runtimes.ts';
-import type { OpenedUvm, UvmSurroundings } from './uvm-opener.ts';
+import type { OpenedUvm, UvmSurroundings } from './uvm-surroundings.ts';
 
 /** Makes the VM and takes up what an agent before this one has left of it. */
 export async function openUvm(surroundings: UvmSurroundings): Promise<OpenedUvm> {

@@ -11,7 +11,8 @@ import { openImage } from './image.ts';
 import { buildLayerDisk } from './layer-disk.ts';
 import { LayerTree } from './layer-tree.ts';
 import { imageLimits } from './limits.ts';
-import { readTar, type TarEntry } from './tar.ts';
+import { readTar } from './tar.ts';
+import type { TarEntry } from './tar-entry.ts';
 
 let directory: string;
 beforeEach(() => {

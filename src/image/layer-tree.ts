@@ -1,6 +1,6 @@
 import { ImageError } from './errors.ts';
 import { imageLimits } from './limits.ts';
-import type { TarEntry, TarType } from './tar.ts';
+import type { TarEntry, TarType } from './tar-entry.ts';
 
 export type NodeType = Exclude<TarType, 'hardlink'>;
 

@@ -1,6 +1,6 @@
 import { ImageError } from './errors.ts';
 import { imageLimits } from './limits.ts';
-import type { TarEntry } from './tar.ts';
+import type { TarEntry } from './tar-entry.ts';
 
 /** Records of an extended header by keyword. */
 export type PaxRecords = Map<string, Buffer>;

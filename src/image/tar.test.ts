@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { encode, member, pax, signed, type TarItem, tar } from '../../test/support/image/tar.ts';
 import { imageLimits } from './limits.ts';
-import { readTar, type TarEntry } from './tar.ts';
+import { readTar } from './tar.ts';
+import type { TarEntry } from './tar-entry.ts';
 
 async function* pieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);

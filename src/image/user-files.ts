@@ -1,5 +1,5 @@
 import type { LayerTree } from './layer-tree.ts';
-import type { TarEntry } from './tar.ts';
+import type { TarEntry } from './tar-entry.ts';
 
 /** Users are looked up in these: passwd(5), group(5). */
 const USER_FILES = ['etc/passwd', 'etc/group'] as const;

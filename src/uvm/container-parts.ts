@@ -10,7 +10,7 @@ import type { StdioSession } from '../stdio/stdio.ts';
 import type { GuestProcess } from './guest-process.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { AttachHub } from './management/attach-hub.ts';
-import type { OwnProcess } from './management/managed-container.ts';
+import type { OwnProcess } from './management/own-process.ts';
 import type { ContainerExit } from './operations.ts';
 import type { PodPlace } from './pod.ts';
 import type { StartedStreams, StreamFactory } from './streams.ts';

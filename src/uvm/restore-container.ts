@@ -19,7 +19,7 @@ import type { RestoredContainer } from './container-parts.ts';
 import { openDoorLog, removeUnusedLog } from './door-log.ts';
 import type { GuestProcess } from './guest-process.ts';
 import { AttachHub } from './management/attach-hub.ts';
-import type { OwnProcess } from './management/managed-container.ts';
+import type { OwnProcess } from './management/own-process.ts';
 import type { Recovery } from './recover.ts';
 import { removeDirectory } from './remove-directory.ts';
 import { lostStreams, restoreExec, resumeSession, watchEnd } from './restore-process.ts';

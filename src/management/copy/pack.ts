@@ -1,7 +1,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { lstat, open, opendir, readlink } from 'node:fs/promises';
 import { basename, dirname, normalize } from 'node:path/posix';
-import type { TarType } from '../../image/tar.ts';
+import type { TarType } from '../../image/tar-entry.ts';
 import { hasCode } from '../../os/errors.ts';
 import type { Fd } from '../../os/fd.ts';
 import { fdPath, openAt2 } from '../../os/openat2.ts';

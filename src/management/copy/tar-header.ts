@@ -1,4 +1,5 @@
-import { TAR_BLOCK, type TarEntry, type TarType } from '../../image/tar.ts';
+import { TAR_BLOCK } from '../../image/tar.ts';
+import type { TarEntry, TarType } from '../../image/tar-entry.ts';
 
 /** Largest number of seven, and of eleven, octal digits. */
 const SHORT_MAX = 0o7777777;

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { chmod, lchown, link, lutimes, mkdir, open, symlink, unlink } from 'node:fs/promises';
-import { readTar, type TarEntry, type TarMember } from '../../image/tar.ts';
+import { readTar, type TarMember } from '../../image/tar.ts';
+import type { TarEntry } from '../../image/tar-entry.ts';
 import { hasCode } from '../../os/errors.ts';
 import type { Fd } from '../../os/fd.ts';
 import { fdPath } from '../../os/openat2.ts';

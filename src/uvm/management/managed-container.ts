@@ -16,18 +16,10 @@ import type {
 import { AttachHub } from './attach-hub.ts';
 import { checkProcessId, checkTimeout, invalid } from './check.ts';
 import { operationLimits } from './limits.ts';
+import type { OwnProcess } from './own-process.ts';
 import { containerExit, exitOf, initState, processState } from './state.ts';
 import type { Stop } from './stop.ts';
 import { startDeadline, type WaitOptions, waitFor } from './waiting.ts';
-
-/** A process that was exec'd through the door. */
-export interface OwnProcess {
-  readonly processId: string;
-  readonly spec: OciProcess;
-  /** Undefined while it is being started. */
-  guest: GuestProcess | undefined;
-  readonly hub: AttachHub | undefined;
-}
 
 /** What the management door knows of one container beyond what the VM does: its processes by their names. */
 export class ManagedContainer {
