@@ -118,29 +118,33 @@ testOutsideVm(
     }, managed),
 );
 
-test('the next agent goes on with the limit of all pods, which is never away, and is in its cgroup alone', () =>
-  withSupervised({ args: managed.args }, async (s) => {
-    const total = 1024 * Number(await s.uvmSh("awk '/^MemTotal/ { print $2 }' /proc/meminfo"));
-    const cgroups = async () => {
-      const found = await s.uvmSh(
-        'cd /sys/fs/cgroup/memory 2>/dev/null || cd /sys/fs/cgroup; find gcs pods -type d',
-      );
-      return found.trim().split('\n').sort();
-    };
-    await s.create('c1', { args: ['sleep', '1000'] });
-    const init = await s.startInit('c1');
-    for (let kill = 0; kill < 3; kill += 1) {
-      await s.supervised.replace();
-      expect(await podsLimit(s)).toBe(total - reserve);
-      expect(await cgroups()).toEqual(['gcs', 'pods', 'pods/c1']);
-      expect(await s.uvmSh('cat /proc/$PPID/cgroup')).toMatch(/(memory|^0:):\/gcs$/m);
-      await s.call(RAW.modifySettings, update);
-    }
-    expect(s.supervised.log).not.toContain('memory is not managed');
-    expect(s.supervised.log.match(/msg="memory for pods" bytes=/g)).toHaveLength(4);
-    expect(s.supervised.log).not.toContain('pods are out of memory');
-    await s.killAndDelete('c1', init);
-  }));
+testOutsideVm(
+  ownFlags,
+  'the next agent goes on with the limit of all pods, which is never away, and is in its cgroup alone',
+  () =>
+    withSupervised({ args: managed.args }, async (s) => {
+      const total = 1024 * Number(await s.uvmSh("awk '/^MemTotal/ { print $2 }' /proc/meminfo"));
+      const cgroups = async () => {
+        const found = await s.uvmSh(
+          'cd /sys/fs/cgroup/memory 2>/dev/null || cd /sys/fs/cgroup; find gcs pods -type d',
+        );
+        return found.trim().split('\n').sort();
+      };
+      await s.create('c1', { args: ['sleep', '1000'] });
+      const init = await s.startInit('c1');
+      for (let kill = 0; kill < 3; kill += 1) {
+        await s.supervised.replace();
+        expect(await podsLimit(s)).toBe(total - reserve);
+        expect(await cgroups()).toEqual(['gcs', 'pods', 'pods/c1']);
+        expect(await s.uvmSh('cat /proc/$PPID/cgroup')).toMatch(/(memory|^0:):\/gcs$/m);
+        await s.call(RAW.modifySettings, update);
+      }
+      expect(s.supervised.log).not.toContain('memory is not managed');
+      expect(s.supervised.log.match(/msg="memory for pods" bytes=/g)).toHaveLength(4);
+      expect(s.supervised.log).not.toContain('pods are out of memory');
+      await s.killAndDelete('c1', init);
+    }),
+);
 
 testOutsideVm(
   ownFlags,
