@@ -68,9 +68,10 @@ export async function makeCgroup(
       for (const limit of own) writeLimit(directory, limit, log);
     }
     if (cgroup.unified !== undefined) {
-      delegate(cgroup.unified, path, made);
-      if (inner) handDown(cgroup.unified);
       const own = limits[2].filter(({ controller }) => !cgroup.controllers.has(controller));
+      const wanted = isAlone(cgroup) ? delegated : own.map(({ controller }) => controller);
+      delegate(cgroup.unified, path, { made, wanted });
+      if (inner) handDown(cgroup.unified, wanted);
       for (const limit of own) writeLimit(cgroup.unified, limit, log);
     }
     return cgroup;
@@ -81,6 +82,14 @@ export async function makeCgroup(
     });
     throw error;
   }
+}
+
+/**
+ * Whether v2 is all there is. Beside v1 it has the controllers that v1 left, and some runtimes (crun)
+ * refuse a machine where anybody has put those to use: only what a limit needs is handed down there.
+ */
+function isAlone({ controllers }: Cgroup): boolean {
+  return [...controllers.keys()].every((name) => name.startsWith('name='));
 }
 
 /** With those above it; a v1 cpuset takes no limits and no processes before it has cpus and memory. */
@@ -106,10 +115,14 @@ function inheritCpuset(directory: string): void {
 }
 
 /** cgroups(7): a controller is in a v2 cgroup when the one above hands it down, and so on up to the root. */
-function delegate(directory: string, path: string, made: string[]): void {
+function delegate(
+  directory: string,
+  path: string,
+  { made, wanted }: { made: string[]; wanted: readonly string[] },
+): void {
   let here = directory.slice(0, directory.length - path.length) || '/';
   for (const name of path.split('/').filter((part) => part !== '')) {
-    handDown(here);
+    handDown(here, wanted);
     here = join(here, name);
     try {
       mkdirSync(here, 0o755);
@@ -120,9 +133,9 @@ function delegate(directory: string, path: string, made: string[]): void {
   }
 }
 
-function handDown(directory: string): void {
+function handDown(directory: string, wanted: readonly string[]): void {
   const available = readFileSync(join(directory, 'cgroup.controllers'), 'latin1').trim().split(' ');
-  for (const name of delegated.filter((each) => available.includes(each))) {
+  for (const name of wanted.filter((each) => available.includes(each))) {
     try {
       writeFileSync(join(directory, 'cgroup.subtree_control'), `+${name}`);
     } catch (error) {
