@@ -78,29 +78,24 @@ async function neighbourOf(
   const { ino } = await file.stat();
   for (;;) {
     const youngest = await inodeOf(path);
-    const place = await placeOf(path, ino);
-    if (place === undefined) {
+    const own = await nameOf(path, ino);
+    if (own === undefined) {
       // Moved elsewhere, or removed because it was the oldest; unless it was moved meanwhile.
-      if ((await inodeOf(path)) !== youngest) continue;
+      if ((await inodeOf(path)) !== youngest || (await nameOf(path, ino)) !== undefined) continue;
       return which === 'older' ? undefined : openLogFile(path);
     }
-    const name = place[which];
+    // Listed while it has that name: in a list from before it may be the last and have a neighbour.
+    const names = await namesOf(path);
+    const name = names[names.indexOf(own) + (which === 'older' ? 1 : -1)];
     const neighbour = name === undefined ? undefined : await openLogFile(name);
-    if ((await inodeOf(place.own)) === ino) return neighbour;
+    if ((await inodeOf(own)) === ino) return neighbour;
     await neighbour?.close();
   }
 }
 
-/** The name of a file of the log, and those of its neighbours. */
-async function placeOf(
-  path: string,
-  ino: number,
-): Promise<{ own: string; older: string | undefined; younger: string | undefined } | undefined> {
-  const names = await namesOf(path);
-  for (const [index, own] of names.entries()) {
-    if ((await inodeOf(own)) !== ino) continue;
-    return { own, older: names[index + 1], younger: names[index - 1] };
-  }
+/** The name that a file of the log has now. */
+async function nameOf(path: string, ino: number): Promise<string | undefined> {
+  for (const name of await namesOf(path)) if ((await inodeOf(name)) === ino) return name;
   return undefined;
 }
 
