@@ -14,6 +14,9 @@ export default defineConfig({
           name: 'unit',
           include: ['src/**/*.test.ts', 'test/unit/**/*.test.ts', 'vm-image/**/*.test.ts'],
           pool: 'forks',
+          // No test waits for this: it is how long a starved machine may take.
+          testTimeout: 60_000,
+          retry,
         },
       },
       {
