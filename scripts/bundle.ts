@@ -30,11 +30,13 @@ export const bundleSettings = {
   // What stays outside (builtins) is required, not imported: no ESM loader in the agent.
   supported: { 'dynamic-import': false },
   define: {
-    'import.meta.url': '__bundleUrl',
     'import.meta.dirname': '__dirname',
     'import.meta.filename': '__filename',
   },
-  banner: { js: 'var __bundleUrl=require("node:url").pathToFileURL(__filename).href;' },
+  // A function as Node's loader makes one of a file, for start.cjs: put around the text when it is
+  // read, it would be one more copy of the whole.
+  banner: { js: '(function(exports,require,module,__filename,__dirname){' },
+  footer: { js: '})' },
 } as const satisfies BuildOptions;
 
 export async function bundle({ entry, outfile, plugins = [] }: BundleOptions): Promise<Metafile> {

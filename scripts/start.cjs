@@ -17,16 +17,16 @@ function readCache(path) {
   }
 }
 
-/** Compiles a bundle of `directory`; V8 itself refuses a cache of another version or other flags. */
+/**
+ * Compiles a bundle of `directory`, whose text is a function (scripts/bundle.ts). V8 itself refuses a
+ * cache of another version or other flags.
+ */
 function compile(directory, program) {
   const filename = join(directory, `${program}.cjs`);
   // The bundle is ASCII: as Latin-1 it takes one byte a character and no decoding.
   const source = readFileSync(filename, 'latin1');
   const cachedData = readCache(join(directory, `${program}.cache`));
-  const script = new Script(
-    `(function (exports, require, module, __filename, __dirname) {${source}\n})`,
-    { filename, ...(cachedData && { cachedData }) },
-  );
+  const script = new Script(source, { filename, ...(cachedData && { cachedData }) });
   return { filename, script };
 }
 

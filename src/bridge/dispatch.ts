@@ -1,6 +1,7 @@
 import { AgentError } from '../errors.ts';
 import { runWithLogFields } from '../log/context.ts';
 import type { LogFields, Logger } from '../log/logger.ts';
+import { monotonicNow } from '../os/clock.ts';
 import { decodeJson } from '../schema/json-text.ts';
 import { type Schema, SchemaError } from '../schema/schema.ts';
 import { UNANSWERED } from './handlers/handler.ts';
@@ -70,7 +71,7 @@ export class Dispatcher {
     if (route === undefined || error !== undefined) {
       return this.#failed(error, activityId, request.payload);
     }
-    const started = performance.now();
+    const started = monotonicNow();
     this.#log.debug('request');
     if (this.#log.enabled('trace')) this.#log.trace('request body', { body: decoded });
     try {
@@ -87,7 +88,7 @@ export class Dispatcher {
 
   #succeeded(route: Route, activityId: string, body: AnyBody, started: number): Outcome {
     if (this.#log.enabled('debug')) {
-      this.#log.debug('request done', { ms: performance.now() - started });
+      this.#log.debug('request done', { ms: monotonicNow() - started });
     }
     if (body === UNANSWERED) return { succeeded: true, text: undefined };
     const text = successText(route.reply, activityId, body);

@@ -1,4 +1,5 @@
 import { AgentError } from '../errors.ts';
+import { monotonicNow } from '../os/clock.ts';
 import type { BridgeLimits } from './limits.ts';
 import { describeType } from './message-types.ts';
 
@@ -7,7 +8,7 @@ export interface PendingRequest {
   readonly type: number;
   readonly id: bigint;
   readonly payloadBytes: number;
-  /** performance.now() at its arrival. */
+  /** On the clock of {@link monotonicNow}, at its arrival. */
   readonly since: number;
   containerId: string;
 }
@@ -47,7 +48,7 @@ export class PendingRequests {
     if (this.#bytes + payloadBytes > pendingBytes) {
       throw new AgentError('limit', `more than ${pendingBytes} bytes of unanswered requests`);
     }
-    const request = { type, id, payloadBytes, since: performance.now(), containerId: '' };
+    const request = { type, id, payloadBytes, since: monotonicNow(), containerId: '' };
     this.#requests.set(id, request);
     this.#bytes += payloadBytes;
     return request;
@@ -62,7 +63,7 @@ export class PendingRequests {
 
   /** For DumpStacks: oldest first. */
   describe(): string {
-    const now = performance.now();
+    const now = monotonicNow();
     const lines = [...this.#requests.values()]
       .slice(0, LISTED)
       .map(({ type, id, since, containerId }) => {

@@ -1,6 +1,7 @@
 import { AgentError } from '../errors.ts';
 import { runWithLogFields } from '../log/context.ts';
 import type { Logger } from '../log/logger.ts';
+import { monotonicNow } from '../os/clock.ts';
 import type { Schema } from '../schema/schema.ts';
 import { isMethod, type MethodName, methods } from './contract.ts';
 import { ManagementError } from './errors.ts';
@@ -34,11 +35,11 @@ export class Dispatcher {
     const { method, id } = request;
     const known = isMethod(method) ? method : undefined;
     return await runWithLogFields({ request: known ?? '?', requestId: id }, async () => {
-      const started = performance.now();
+      const started = monotonicNow();
       try {
         const result = await this.#handle(request, known, context);
         this.#metrics.count(known ?? '?', 'ok');
-        this.#log.debug('request done', { ms: performance.now() - started });
+        this.#log.debug('request done', { ms: monotonicNow() - started });
         return result;
       } catch (error) {
         throw this.#failed(error, known, context);

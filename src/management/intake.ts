@@ -1,3 +1,4 @@
+import { monotonicNow } from '../os/clock.ts';
 import type { ManagementErrorCode } from './errors.ts';
 import { managementLimits } from './limits.ts';
 
@@ -80,7 +81,7 @@ export class Intake {
     if (this.#pending.size >= pendingRequests) {
       return { id, code: 'limit', message: `more than ${pendingRequests} unanswered requests` };
     }
-    const started = performance.now();
+    const started = monotonicNow();
     this.#pending.set(key, { id, method, started, abort: new AbortController() });
     return 'admitted';
   }

@@ -7,6 +7,7 @@ import {
   ResponseError,
 } from 'vscode-jsonrpc/node';
 import type { Logger } from '../log/logger.ts';
+import { monotonicNow } from '../os/clock.ts';
 import type { LifecycleEvent, ManagementOperations } from '../uvm/management.ts';
 import type { Connection } from '../vsock/transport.ts';
 import { notifications, type Progress, progress } from './contract.ts';
@@ -75,7 +76,7 @@ export class ClientSession implements Client {
   }
 
   requestsUnderWay(): string[] {
-    const now = performance.now();
+    const now = monotonicNow();
     return [...this.#intake.pending].map(
       ({ id, method, started }) => `${method} (id ${id}) for ${Math.round(now - started)} ms`,
     );

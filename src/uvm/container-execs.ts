@@ -1,4 +1,5 @@
 import { runWithoutLogFields } from '../log/context.ts';
+import { monotonicNow } from '../os/clock.ts';
 import { exitCodeOf } from '../os/process.ts';
 import type { RuntimeContainer } from '../runtime/runtime.ts';
 import type { ContainerRecord } from '../state/journal.ts';
@@ -39,11 +40,11 @@ export class ContainerExecs {
     try {
       const keeper = streams.keeper(number);
       using own = streams.forProcess(terminal, connections.wanted, { keeper });
-      const begin = performance.now();
+      const begin = monotonicNow();
       const started = await runtimeFailure('exec', id, () =>
         this.#runtime.exec({ process, stdio: own.stdio, signal }),
       );
-      lifecycle.execTimes.observe((performance.now() - begin) / 1000);
+      lifecycle.execTimes.observe((monotonicNow() - begin) / 1000);
       own.started(started.terminal);
       const session = relayOrKill(id, own, connections, started);
       record.running(started);

@@ -1,4 +1,5 @@
 import type { Logger } from '../../log/logger.ts';
+import { monotonicNow } from '../../os/clock.ts';
 import { formatAddress } from '../address.ts';
 import { DhcpExchange, type DhcpLink } from './client.ts';
 import type { Lease } from './lease.ts';
@@ -31,7 +32,7 @@ export class LeaseKeeper {
     signal: AbortSignal,
   ): Promise<LeaseKeeper> {
     using exchange = new DhcpExchange(link);
-    const asked = performance.now();
+    const asked = monotonicNow();
     const lease = await exchange.acquire(signal);
     use(lease);
     return new LeaseKeeper(link, use, log, lease, asked);
@@ -88,8 +89,8 @@ export class LeaseKeeper {
     const { signal } = this.#end;
     const at = (seconds: number): number => asked + Math.max(1000 * seconds, SHORTEST_LEASE_MS);
     const { t1, t2, seconds } = this.#lease;
-    await pause(at(t1) - performance.now(), signal);
-    for (let now = performance.now(); now < at(seconds); now = performance.now()) {
+    await pause(at(t1) - monotonicNow(), signal);
+    for (let now = monotonicNow(); now < at(seconds); now = monotonicNow()) {
       const whom = now < at(t2) ? 'server' : 'any';
       const left = (whom === 'server' ? at(t2) : at(seconds)) - now;
       const waitMs = Math.min(Math.max(left / 2, SHORTEST_RETRY_MS), left);
@@ -101,7 +102,7 @@ export class LeaseKeeper {
     this.#log.warning('address from DHCP is lost, asking for another');
     this.#use(undefined);
     using exchange = new DhcpExchange(this.#link);
-    const begun = performance.now();
+    const begun = monotonicNow();
     return { lease: await exchange.acquire(signal), asked: begun };
   }
 }

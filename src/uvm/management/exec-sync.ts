@@ -1,4 +1,5 @@
 import type { Logger } from '../../log/logger.ts';
+import { monotonicNow } from '../../os/clock.ts';
 import { pipe } from '../../os/pipe.ts';
 import { exitCodeOf } from '../../os/process.ts';
 import { startTimer, within } from '../../os/timer.ts';
@@ -50,7 +51,7 @@ export async function execSync(
     throw invalid('maxBytes', `not an integer up to ${operationLimits.execSyncBytes}`);
   }
   const timeoutMs = checkTimeout(request.timeoutMs, 0);
-  const begin = performance.now();
+  const begin = monotonicNow();
   const spec = await managed.prepare(execSyncProcess(request));
   managed.checkRunning('execSync');
   const run = new Run(managed, context, limit);
@@ -88,7 +89,7 @@ class Run {
     using cleanUp = new DisposableStack();
     // Counted from the call, whatever has taken how long.
     if (timeoutMs > 0) {
-      const left = Math.max(0, timeoutMs - (performance.now() - begin));
+      const left = Math.max(0, timeoutMs - (monotonicNow() - begin));
       cleanUp.use(startTimer(left, () => given.resolve('timed out')));
     }
     const abort = (): void => given.resolve('cancelled');
@@ -146,7 +147,7 @@ class Run {
     const what = `a command in container ${id}`;
     using deadline = startDeadline(what, limitMs, [signal, this.#context.end]);
     using ends = new DisposableStack();
-    const begin = performance.now();
+    const begin = monotonicNow();
     const stdio = this.#stdio(spec.terminal === true, ends);
     const process = await this.#managed.whileRunning('execSync', () =>
       this.#container.withRuntime('beside', (runtime) => {
@@ -156,7 +157,7 @@ class Run {
       }),
     );
     this.#process = process;
-    this.#context.lifecycle.execTimes.observe((performance.now() - begin) / 1000);
+    this.#context.lifecycle.execTimes.observe((monotonicNow() - begin) / 1000);
     if (this.#over) process.terminal?.close();
     else if (process.terminal !== undefined) this.#capture(process.terminal);
     return process;
@@ -189,7 +190,7 @@ class Run {
       exitCode: status === undefined ? KILLED : exitCodeOf(status),
       timedOut: verdict === 'timed out',
       outputHeld: this.#captures.some((capture) => !capture.done),
-      durationMs: performance.now() - begin,
+      durationMs: monotonicNow() - begin,
     };
   }
 }

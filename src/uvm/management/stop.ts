@@ -1,4 +1,5 @@
 import { AgentError } from '../../errors.ts';
+import { monotonicNow } from '../../os/clock.ts';
 import { startTimer } from '../../os/timer.ts';
 import type { Container } from '../container.ts';
 import { operationLimits } from './limits.ts';
@@ -24,7 +25,7 @@ export class Stop {
 
   /** Another one asks for it, perhaps sooner. */
   join(timeoutMs: number): void {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = monotonicNow() + timeoutMs;
     if (deadline >= this.#deadline) return;
     this.#deadline = deadline;
     this.#timer?.[Symbol.dispose]();
