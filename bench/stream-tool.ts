@@ -1,20 +1,13 @@
 /** Drives native/stream.c, compiled when first needed. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
+import { buildTool, toolPath } from './tool.ts';
 
-const SOURCE = fileURLToPath(new URL('native/stream.c', import.meta.url));
-export const STREAM = fileURLToPath(new URL('../build/bench/stream', import.meta.url));
+export const STREAM = toolPath('stream');
 
 export function buildStreamTool(): void {
-  if (existsSync(STREAM) && statSync(STREAM).mtimeMs >= statSync(SOURCE).mtimeMs) return;
-  mkdirSync(dirname(STREAM), { recursive: true });
-  execFileSync('gcc', ['-O2', '-Wall', '-Wextra', '-Werror', '-o', STREAM, SOURCE], {
-    stdio: 'inherit',
-  });
+  buildTool('stream');
 }
 
 /** GiB/s from the tool's report; throws when not every byte came. */
