@@ -1,8 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { setNonBlock } from '../../src/os/pipe.ts';
+import { openPty } from '../../src/os/pty.ts';
+import { Reaper } from '../../src/os/reaper.ts';
 import type { RawAgent } from '../../test/support/agent-process.ts';
 import { makeSpec } from '../../test/support/bundle.ts';
 import { RAW } from '../../test/support/raw-client.ts';
@@ -130,6 +134,26 @@ async function throughJavaScript(
   return rate;
 }
 
+/** The program on a terminal whose master is read by nothing but the measuring end. */
+async function throughTerminal(context: MeasureContext, load: Load): Promise<number> {
+  using reaper = Reaper.start();
+  const { master, path } = openPty({ width: 80, height: 24 });
+  setNonBlock(master, false);
+  const sink = spawn(STREAM, ['sink'], { stdio: [master.raw, 'ignore', 'pipe'] });
+  master.close();
+  const [file = '', ...args] = program('tty', load);
+  const env = Object.entries(programsOf(context)).map(([name, value]) => `${name}=${value}`);
+  const child = reaper.spawn({ file, args: [file, ...args], env, stdio: [], terminal: path });
+  const report = await text(sink.stderr as Readable);
+  await child.exited;
+  return rateOf(report, load.bytes);
+}
+
+/** The same programs with nothing but what the kernel has between them. */
+function throughKernel(context: MeasureContext, kind: StreamKind, load: Load): Promise<number> {
+  return kind === 'tty' ? throughTerminal(context, load) : throughPipe(context, kind, load);
+}
+
 /** The same programs with nothing but a pipe between them. */
 async function throughPipe(context: MeasureContext, kind: StreamKind, load: Load): Promise<number> {
   const dd = program(kind, load).at(-1);
@@ -147,12 +171,11 @@ async function throughPipe(context: MeasureContext, kind: StreamKind, load: Load
 function figureOf(
   kind: StreamKind,
   load: Load,
-  rates: Record<'agent' | 'js' | 'pipe', number[]>,
+  rates: Record<'agent' | 'js' | 'kernel', number[]>,
 ): Figure {
   const value = median(rates.agent);
   const js = median(rates.js);
-  const references = [{ name: 'JS relay', value: js }];
-  if (kind !== 'tty') references.push({ name: 'plain pipe', value: median(rates.pipe) });
+  const plain = kind === 'tty' ? 'plain terminal' : 'plain pipe';
   const wanted = kind === 'tty' ? 2 : 3;
   return {
     name: `${kind}.${load.name}`,
@@ -160,14 +183,17 @@ function figureOf(
     value,
     unit: 'GiB/s',
     better: 'higher',
-    references,
+    references: [
+      { name: 'JS relay', value: js },
+      { name: plain, value: median(rates.kernel) },
+    ],
     ...(load.name === 'large' && kind !== 'stdin'
       ? { target: atLeast(value, js * wanted, `≥ ${wanted} × JS relay`) }
       : {}),
   };
 }
 
-/** One kind of stream: through the agent, through JavaScript and through a plain pipe, in turns. */
+/** One kind of stream: through the agent, through JavaScript and through the kernel alone, in turns. */
 export function measureThroughput(kind: StreamKind) {
   return async (context: MeasureContext): Promise<Figure[]> => {
     buildStreamTool();
@@ -175,13 +201,13 @@ export function measureThroughput(kind: StreamKind) {
     const figures: Figure[] = [];
     await withContainer(raw, context, async (id) => {
       for (const load of loads(kind, context.quick)) {
-        const rates = { agent: [] as number[], js: [] as number[], pipe: [] as number[] };
+        const rates = { agent: [] as number[], js: [] as number[], kernel: [] as number[] };
         const rounds = context.quick ? 3 : 5;
         for (let round = 0; round < rounds; round += 1) {
           context.progress(`${kind}, ${load.name} writes, round ${round + 1} of ${rounds}`);
           rates.agent.push(await throughAgent(raw, id, kind, load));
           rates.js.push(await throughJavaScript(context, kind, load));
-          if (kind !== 'tty') rates.pipe.push(await throughPipe(context, kind, load));
+          rates.kernel.push(await throughKernel(context, kind, load));
         }
         figures.push(figureOf(kind, load, rates));
       }
