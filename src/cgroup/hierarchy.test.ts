@@ -3,12 +3,13 @@ import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { parseMountInfo } from '../os/mountinfo.ts';
 import {
   apartFromAgent,
   type Cgroup,
+  cgroupMountsOf,
   locateCgroup,
   locateOwnCgroup,
-  parseCgroupMounts,
   resolveCgroup,
 } from './hierarchy.ts';
 
@@ -25,7 +26,7 @@ const v1Mounts = [
 ].join('\n');
 
 const resolve = (membership: string, mountinfo: string) =>
-  resolveCgroup(membership, parseCgroupMounts(mountinfo));
+  resolveCgroup(membership, cgroupMountsOf(parseMountInfo(mountinfo)));
 
 describe('where a cgroup is', () => {
   test('v1: each controller in its hierarchy, co-mounted ones in the same directory', () => {
@@ -87,7 +88,7 @@ describe('where a cgroup is', () => {
 
   test('optional mount fields do not shift the others', () => {
     const line = '41 30 0:26 / /cg rw shared:9 master:2 propagate_from:1 - cgroup2 cgroup rw';
-    expect(parseCgroupMounts(line)).toEqual([
+    expect(cgroupMountsOf(parseMountInfo(line))).toEqual([
       { version: 2, root: '/', mountPoint: '/cg', options: ['rw'] },
     ]);
   });
@@ -137,7 +138,7 @@ describe('the cgroup of a container', () => {
     expect(locateOwnCgroup(process.pid)).toBeUndefined();
     expect(apartFromAgent(own)).toBeUndefined();
     expect(apartFromAgent(elsewhere(dirname))).toBeUndefined();
-    const roots = parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+    const roots = cgroupMountsOf(parseMountInfo(readFileSync('/proc/self/mountinfo', 'latin1')));
     for (const { version, mountPoint } of roots) {
       const root: Cgroup =
         version === 1

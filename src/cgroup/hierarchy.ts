@@ -1,3 +1,4 @@
+import { type MountInfo, readMountInfo } from '../os/mountinfo.ts';
 import { readFileIfPresent } from './files.ts';
 
 /**
@@ -83,17 +84,11 @@ export function apartFromAgent(cgroup: Cgroup): Cgroup | undefined {
   return { controllers, unified };
 }
 
-/** In bytes: each container adds a line, with the options of its overlay up to a page long. */
-const largestMountTable = 64 * 1024 * 1024;
-
 let mounts: readonly CgroupMount[] = [];
 
 /** Kept once there are any: hierarchies are mounted when the machine starts, and the file grows with each container. */
 export function cgroupMounts(): readonly CgroupMount[] {
-  if (mounts.length === 0) {
-    const text = readFileIfPresent('/proc/self/mountinfo', largestMountTable);
-    mounts = parseCgroupMounts(text ?? '');
-  }
+  if (mounts.length === 0) mounts = cgroupMountsOf(readMountInfo());
   return mounts;
 }
 
@@ -103,29 +98,16 @@ function hasEnded(stat: string): boolean {
   return state === 'Z' || state === 'X' || state === 'x';
 }
 
-/** The cgroup mounts of a mountinfo file, in its order. */
-export function parseCgroupMounts(mountinfo: string): CgroupMount[] {
-  const mounts: CgroupMount[] = [];
-  for (const line of mountinfo.split('\n')) {
-    const fields = line.split(' ');
-    const separator = fields.indexOf('-', 6);
-    const [type, , superOptions] = separator < 0 ? [] : fields.slice(separator + 1);
-    if (type !== 'cgroup' && type !== 'cgroup2') continue;
-    mounts.push({
+/** Those of a mount table that are of cgroups, in its order. */
+export function cgroupMountsOf(table: readonly MountInfo[]): CgroupMount[] {
+  return table
+    .filter(({ type }) => type === 'cgroup' || type === 'cgroup2')
+    .map(({ type, root, path, options }) => ({
       version: type === 'cgroup' ? 1 : 2,
-      root: unescapePath(fields[3] ?? '/'),
-      mountPoint: unescapePath(fields[4] ?? '/'),
-      options: (superOptions ?? '').split(','),
-    });
-  }
-  return mounts;
-}
-
-/** mountinfo writes space, tab, newline and backslash as three octal digits. */
-function unescapePath(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
+      root,
+      mountPoint: path,
+      options,
+    }));
 }
 
 /** Joins the lines of /proc/PID/cgroup (cgroups(7): "hierarchy:controllers:path") with the mounts. */

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { parseCgroupMounts } from './hierarchy.ts';
+import { parseMountInfo } from '../os/mountinfo.ts';
+import { cgroupMountsOf } from './hierarchy.ts';
 import { cgroupAt } from './make.ts';
 
 const mountinfo = `30 29 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
@@ -9,7 +10,7 @@ const mountinfo = `30 29 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memo
 `;
 
 test('a cgroup has a place in every hierarchy', () => {
-  const { controllers, unified } = cgroupAt('/pods/p', parseCgroupMounts(mountinfo));
+  const { controllers, unified } = cgroupAt('/pods/p', cgroupMountsOf(parseMountInfo(mountinfo)));
   expect(Object.fromEntries(controllers)).toEqual({
     memory: '/sys/fs/cgroup/memory/pods/p',
     cpu: '/sys/fs/cgroup/cpu,cpuacct/pods/p',

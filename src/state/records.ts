@@ -121,7 +121,6 @@ export interface ContainerProgress {
   announced?: boolean;
 }
 
-export type ProcessKind = 'exec' | 'vm';
 export type ProcessStreamsKind = 'pipes' | 'terminal' | 'direct';
 
 /** p/N.json: a process the host asked for, in a container or in the VM. N is the number of its streams. */

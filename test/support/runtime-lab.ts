@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseCgroupMounts } from '../../src/cgroup/hierarchy.ts';
+import { cgroupMounts } from '../../src/cgroup/hierarchy.ts';
 import { type LogFields, type Logger, silentLogger } from '../../src/log/logger.ts';
 import { Reaper } from '../../src/os/reaper.ts';
 import { parseContainerId } from '../../src/runtime/container-id.ts';
@@ -68,8 +68,9 @@ function crunIn(directory: string): string {
 }
 
 function hierarchyRoots(): string[] {
-  const mounts = parseCgroupMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
-  return mounts.filter((mount) => mount.root === '/').map((mount) => mount.mountPoint);
+  return cgroupMounts()
+    .filter(({ root }) => root === '/')
+    .map(({ mountPoint }) => mountPoint);
 }
 
 /**
