@@ -1,17 +1,5 @@
-import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { join, resolve } from 'node:path';
+import { type Compiler, compileC, findCompiler, whenProgram } from './compile-c.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const sourceDirectory = join(root, 'native/init');
@@ -26,8 +14,6 @@ const flags = [
   '-fdata-sections',
   '-fno-asynchronous-unwind-tables',
   '-fstack-protector-strong',
-  // The same sources give the same bytes wherever they lie.
-  `-ffile-prefix-map=${sourceDirectory}=init`,
   '-Wl,--gc-sections',
   '-Wl,--build-id=none',
   '-s',
@@ -48,24 +34,22 @@ export function initPath(architecture: InitArchitecture): string {
   return join(root, 'build/init', folderNames[architecture], 'init');
 }
 
-interface Compiler {
-  readonly name: string;
-  readonly version: string;
+interface Toolchain {
+  readonly compiler: Compiler;
   /** Before and after the sources. */
   readonly before: readonly string[];
   readonly after: readonly string[];
 }
 
 /** `musl`: a root with Debian's musl-dev of a processor that is not this machine's. */
-function compilerFor(architecture: InitArchitecture, musl: string | undefined): Compiler {
+function toolchainFor(architecture: InitArchitecture, musl: string | undefined): Toolchain {
   if (architecture === process.arch) {
-    const version = versionOf('musl-gcc', 'apt-get install musl-tools');
-    return { name: 'musl-gcc', version, before: [], after: [] };
+    const compiler = findCompiler('musl-gcc', 'apt-get install musl-tools');
+    return { compiler, before: [], after: [] };
   }
   const tuple = tuples[architecture];
-  const name = `${tuple}-linux-gnu-gcc`;
   const packages = `apt-get install --no-install-recommends ${crossPackages[architecture]}`;
-  const version = versionOf(name, packages);
+  const compiler = findCompiler(`${tuple}-linux-gnu-gcc`, packages);
   if (musl === undefined) {
     throw new Error(
       `init for ${architecture} needs the musl of that processor: npm run vm-image -- --arch ${folderNames[architecture]} fetches it`,
@@ -79,29 +63,10 @@ function compilerFor(architecture: InitArchitecture, musl: string | undefined): 
   const before = [pages, '-nostdinc', '-isystem', include, '-nostdlib', join(lib, 'crt1.o')];
   const after = [`-L${lib}`, '-Wl,--start-group', '-lc', '-lgcc', '-Wl,--end-group'];
   return {
-    name,
-    version,
+    compiler,
     before: [...before, join(lib, 'crti.o')],
     after: [...after, join(lib, 'crtn.o')],
   };
-}
-
-function versionOf(compiler: string, remedy: string): string {
-  const { status, stdout, error } = spawnSync(compiler, ['--version'], { encoding: 'utf8' });
-  if (error !== undefined || status !== 0) {
-    throw new Error(`the C compiler ${compiler} is missing: ${remedy}`);
-  }
-  return stdout;
-}
-
-/** Everything the result depends on, as one digest. */
-function fingerprint(files: readonly string[], version: string): string {
-  // Where the sources lie is not part of the result.
-  const fixed = flags.filter((flag) => !flag.startsWith('-ffile-prefix-map'));
-  const hash = createHash('sha256').update(version).update(fixed.join('\0'));
-  for (const file of files)
-    hash.update(`${file}\0`).update(readFileSync(join(sourceDirectory, file)));
-  return hash.digest('hex');
 }
 
 /**
@@ -115,38 +80,18 @@ export function buildInit(
   musl?: string,
 ): string {
   const path = initPath(architecture);
-  const compiler = compilerFor(architecture, musl);
-  const files = readdirSync(sourceDirectory)
-    .filter((name) => /\.[ch]$/.test(name))
-    .sort();
-  const digest = fingerprint(files, compiler.version);
-  const stampPath = `${path}.stamp`;
-  const name = `init (${folderNames[architecture]})`;
-  if (existsSync(path) && existsSync(stampPath) && readFileSync(stampPath, 'utf8') === digest) {
-    log(`${name}: up to date`);
-    return path;
-  }
-  mkdirSync(dirname(path), { recursive: true });
-  const started = performance.now();
-  const temporary = `${path}.${process.pid}`;
-  const sources = files
-    .filter((file) => file.endsWith('.c'))
-    .map((file) => join(sourceDirectory, file));
-  const { status, stderr } = spawnSync(
-    compiler.name,
-    [...flags, '-o', temporary, ...compiler.before, ...sources, ...compiler.after],
-    {
-      encoding: 'utf8',
-    },
-  );
-  if (status !== 0) {
-    rmSync(temporary, { force: true });
-    throw new Error(`${name}: ${compiler.name} failed\n${stderr}`);
-  }
-  renameSync(temporary, path);
-  writeFileSync(stampPath, digest);
-  const size = Math.ceil(statSync(path).size / 1024);
-  log(`${name}: built in ${Math.round(performance.now() - started)} ms, ${size} KiB`);
+  const { compiler, before, after } = toolchainFor(architecture, musl);
+  const compilation = {
+    name: `init (${folderNames[architecture]})`,
+    sources: sourceDirectory,
+    path,
+    compiler,
+    flags,
+    // The same sources give the same bytes wherever they lie.
+    before: [`-ffile-prefix-map=${sourceDirectory}=init`, ...before],
+    after,
+  };
+  compileC(compilation, log);
   return path;
 }
 
@@ -157,11 +102,4 @@ function wanted(argument: string | undefined): InitArchitecture {
   return found;
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  try {
-    buildInit(wanted(process.argv[2]));
-  } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
-    process.exitCode = 1;
-  }
-}
+whenProgram(import.meta.url, () => buildInit(wanted(process.argv[2])));

@@ -12,7 +12,9 @@ let root: string;
 beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), 'gcs-build-init-'));
   mkdirSync(join(root, 'scripts'));
-  cpSync(join(project, 'scripts/build-init.ts'), join(root, 'scripts/build-init.ts'));
+  for (const name of ['build-init.ts', 'compile-c.ts']) {
+    cpSync(join(project, 'scripts', name), join(root, 'scripts', name));
+  }
   cpSync(join(project, 'native'), join(root, 'native'), { recursive: true });
   cpSync(join(project, 'package.json'), join(root, 'package.json'));
 });

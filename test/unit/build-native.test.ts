@@ -19,7 +19,9 @@ let root: string;
 beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), 'gcs-build-'));
   mkdirSync(join(root, 'scripts'));
-  cpSync(join(project, 'scripts/build-native.ts'), join(root, 'scripts/build-native.ts'));
+  for (const name of ['build-native.ts', 'compile-c.ts']) {
+    cpSync(join(project, 'scripts', name), join(root, 'scripts', name));
+  }
   cpSync(join(project, 'native'), join(root, 'native'), { recursive: true });
   symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'));
   cpSync(join(project, 'package.json'), join(root, 'package.json'));
