@@ -3,10 +3,7 @@ import { expect, test } from 'vitest';
 import { NULL_CONTAINER, RAW, type RawMessage, rawFrame } from '../../test/support/raw-client.ts';
 import { AgentError } from '../errors.ts';
 import { FakeUvm } from './testing/fake-uvm.ts';
-import { BridgeSession, body } from './testing/session.ts';
-
-const hresult = (reply: RawMessage): string =>
-  `0x${(Number(reply.body.Result) >>> 0).toString(16)}`;
+import { BridgeSession, body, hresult } from './testing/session.ts';
 
 /** Sends one request; fails unless the agent serves the same connection afterwards. */
 async function survive(

@@ -3,10 +3,8 @@ import { NULL_CONTAINER, RAW, type RawMessage } from '../../../test/support/raw-
 import { emptyMetrics } from '../../cgroup/metrics.ts';
 import { AgentError } from '../../errors.ts';
 import { FakeUvm } from '../testing/fake-uvm.ts';
-import { BridgeSession, body } from '../testing/session.ts';
+import { BridgeSession, body, hresult } from '../testing/session.ts';
 
-const hresult = (reply: RawMessage): string =>
-  `0x${(Number(reply.body.Result) >>> 0).toString(16)}`;
 const textOf = (reply: RawMessage): string => String(reply.body.ErrorMessage);
 
 /** One request to a VM that gives these answers: the reply, and what the VM was asked. */

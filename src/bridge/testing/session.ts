@@ -122,3 +122,16 @@ export async function negotiate(bridge: RawBridge): Promise<void> {
 export function body(containerId: string, fields: object = {}): object {
   return { ContainerId: containerId, ActivityId: ZERO_ACTIVITY, ...fields };
 }
+
+/** Of a wait without a limit. */
+export const forever = { TimeoutInMs: 0xffffffff };
+
+/** The Result of a reply, as an HRESULT is written. */
+export function hresult(reply: { body: Record<string, unknown> }): string {
+  return `0x${(Number(reply.body.Result) >>> 0).toString(16)}`;
+}
+
+/** Resolves when the agent has handled all that was sent before. */
+export async function settled(bridge: RawBridge): Promise<void> {
+  await bridge.call(RAW.start, body('c'));
+}
