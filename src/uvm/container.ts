@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { OomCounts } from '../cgroup/oom-watch.ts';
-import { AgentError, type AgentErrorCode } from '../errors.ts';
+import type { AgentError, AgentErrorCode } from '../errors.ts';
 import { runWithoutLogFields } from '../log/context.ts';
 import type { ExitStatus } from '../os/process.ts';
 import type { WindowSize } from '../os/pty.ts';
@@ -20,6 +20,7 @@ import type {
   ExecPlan,
   RestoredContainer,
 } from './container-parts.ts';
+import { ContainerRefusals, type ContainerStatus } from './container-refusals.ts';
 import { Freezer } from './freezer.ts';
 import { GuestProcess } from './guest-process.ts';
 import { ProcessTable } from './process-table.ts';
@@ -48,6 +49,7 @@ export class Container {
   readonly #end: ContainerEnd;
   readonly #execs: ContainerExecs;
   readonly #freezer: Freezer;
+  readonly #refusals: ContainerRefusals;
   #started = false;
   #startedAt: number | undefined;
   #deleted = false;
@@ -55,6 +57,7 @@ export class Container {
   constructor(parts: ContainerParts, context: ContainerContext) {
     const { runtime } = parts;
     this.id = runtime.id;
+    this.#refusals = new ContainerRefusals(this.id);
     this.#parts = parts;
     this.#context = context;
     const { restored } = parts;
@@ -137,7 +140,7 @@ export class Container {
     return this.#end.memory;
   }
 
-  get status(): 'created' | 'running' | 'paused' | 'stopped' {
+  get status(): ContainerStatus {
     if (!this.init.running) return 'stopped';
     if (!this.#started) return 'created';
     return this.#freezer.frozen ? 'paused' : 'running';
@@ -164,7 +167,9 @@ export class Container {
   async start(ports: StdioPorts): Promise<number> {
     // Dialed outside the lock: a host that does not answer must not keep a delete waiting.
     using connections = await this.#context.streams.dial(ports, this.#parts.keeper);
-    return await this.startOn(connections, { refusal: (status) => this.#hostsRefusal(status) });
+    return await this.startOn(connections, {
+      refusal: (status) => this.#refusals.hostsStart(status, this.#started),
+    });
   }
 
   /**
@@ -177,13 +182,13 @@ export class Container {
     options: {
       signal?: AbortSignal;
       hub?: boolean;
-      refusal?: (status: Container['status']) => AgentError;
+      refusal?: (status: ContainerStatus) => AgentError;
     } = {},
   ): Promise<number> {
     const {
       signal,
       hub = false,
-      refusal = () => this.#wrongState('container-not-created', 'start'),
+      refusal = (status) => this.#refusals.wrongState('container-not-created', 'start', status),
     } = options;
     return await this.#lock.exclusive(async () => {
       this.#assertNotDeleted();
@@ -245,11 +250,7 @@ export class Container {
 
   process(pid: number): GuestProcess {
     const process = this.init.pid === pid ? this.init : this.processes.get(pid);
-    if (process === undefined) {
-      throw new AgentError('process-not-found', `container ${this.id} has no process ${pid}`, {
-        containerId: this.id,
-      });
-    }
+    if (process === undefined) throw this.#refusals.noProcess(pid);
     return process;
   }
 
@@ -271,12 +272,7 @@ export class Container {
   }
 
   shutdown(how: 'graceful' | 'forced'): void {
-    if (!this.init.running) {
-      throw new AgentError('container-not-running', `container ${this.id} is not running`, {
-        operation: 'shutdown',
-        containerId: this.id,
-      });
-    }
+    if (!this.init.running) throw this.#refusals.notRunning('shutdown');
     this.signal(this.init.pid, how === 'graceful' ? SIGTERM : SIGKILL);
   }
 
@@ -284,7 +280,7 @@ export class Container {
   pause(): Promise<void> {
     return this.#lock.exclusive(async () => {
       this.#assertNotDeleted();
-      if (this.status !== 'running') throw this.#notIn('container-not-running', 'pause', 'running');
+      this.#assertIn('running', 'container-not-running', 'pause');
       await this.#freezer.freeze();
       this.#context.lifecycle.emit({ kind: 'pause', containerId: this.id });
     });
@@ -293,7 +289,7 @@ export class Container {
   resume(): Promise<void> {
     return this.#lock.exclusive(async () => {
       this.#assertNotDeleted();
-      if (this.status !== 'paused') throw this.#notIn('container-not-paused', 'resume', 'paused');
+      this.#assertIn('paused', 'container-not-paused', 'resume');
       await this.#freezer.resume();
       // A signal that waited for it may have been its end, which has been told then.
       if (!this.init.running) return;
@@ -325,11 +321,7 @@ export class Container {
       this.#assertNotDeleted();
       const { status } = this;
       if (!force && (status === 'running' || status === 'paused')) {
-        throw new AgentError(
-          'container-not-stopped',
-          `runc delete failed with exit status 1: cannot delete container ${this.id} that is not stopped: ${status}`,
-          { operation: 'delete', containerId: this.id },
-        );
+        throw this.#refusals.notStopped(status);
       }
       await this.#leavePod(async () => {
         this.#end.beforeDelete();
@@ -404,31 +396,11 @@ export class Container {
   }
 
   #assertNotDeleted(): void {
-    if (this.#deleted) {
-      throw new AgentError('container-not-found', `container ${this.id} not found`, {
-        containerId: this.id,
-      });
-    }
+    if (this.#deleted) throw this.#refusals.deleted();
   }
 
-  /** What a host is told, in the words it knows from its runtime. */
-  #hostsRefusal(status: Container['status']): AgentError {
-    const about = { operation: 'start', containerId: this.id };
-    if (status === 'stopped' && !this.#started) {
-      const text = `container ${this.id} ended before it was started`;
-      return new AgentError('container-not-running', text, about);
-    }
-    const text = 'runc start failed with exit status 1: cannot start an already running container';
-    return new AgentError('container-not-created', text, about);
-  }
-
-  #wrongState(code: AgentErrorCode, operation: string): AgentError {
-    const text = `container ${this.id} is ${this.status}`;
-    return new AgentError(code, text, { operation, containerId: this.id });
-  }
-
-  #notIn(code: AgentErrorCode, operation: string, wanted: string): AgentError {
-    const text = `container ${this.id} is not ${wanted}: ${this.status}`;
-    return new AgentError(code, text, { operation, containerId: this.id });
+  #assertIn(wanted: ContainerStatus, code: AgentErrorCode, operation: string): void {
+    const { status } = this;
+    if (status !== wanted) throw this.#refusals.notIn(wanted, code, operation, status);
   }
 }
