@@ -170,6 +170,12 @@ static void nap(struct relay_pump *pump) {
   ppoll(fds, 3, &time, NULL);
 }
 
+// Whether enough waits already, as when the transfer was ended by a full destination.
+static bool has_gathered(const struct relay_pump *pump) {
+  int waiting = 0;
+  return ioctl(pump->source, FIONREAD, &waiting) == 0 && waiting >= SMALL;
+}
+
 void relay_pace(struct relay_pump *pump, size_t moved) {
   const uint64_t time = now();
   const uint64_t gap = time - pump->moved_at;
@@ -178,8 +184,7 @@ void relay_pace(struct relay_pump *pump, size_t moved) {
     pump->small_run = 0;
   else if (moved < SMALL && gap < CLOSE_NS && pump->small_run < SMALL_RUN)
     pump->small_run++;
-  if (pump->small_run < SMALL_RUN) return;
-  nap(pump);
+  if (pump->small_run >= SMALL_RUN && !has_gathered(pump)) nap(pump);
 }
 
 bool relay_more_follows(struct relay_pump *pump) {
