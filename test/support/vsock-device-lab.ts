@@ -33,17 +33,23 @@ export class DeviceLab implements AsyncDisposable {
   readonly #machines: Machine[] = [];
 
   constructor(options: Partial<VsockDeviceServerOptions> = {}) {
-    this.device = new VsockDeviceServer({
-      socket: this.socket,
-      path: this.path,
-      cid: CID,
-      log: this.#logger(),
-      onDisconnected: () => {
-        this.disconnects += 1;
-        this.#wake();
-      },
-      ...options,
-    });
+    try {
+      this.device = new VsockDeviceServer({
+        socket: this.socket,
+        path: this.path,
+        cid: CID,
+        log: this.#logger(),
+        onDisconnected: () => {
+          this.disconnects += 1;
+          this.#wake();
+        },
+        ...options,
+      });
+    } catch (error) {
+      // Nobody has it, to dispose of it.
+      rmSync(this.directory, { recursive: true });
+      throw error;
+    }
   }
 
   #wake(): void {
