@@ -5,6 +5,7 @@ import { create, deleteState, finish, startInit } from '../../test/support/raw-f
 import { type Figure, median } from '../figures.ts';
 import { initEnded, RawRunc, writeBundle } from '../raw-runc.ts';
 import { freshId, type MeasureContext, startSubject } from '../subject.ts';
+import { milliseconds } from '../timing.ts';
 
 const CONTAINERS = 32;
 
@@ -37,10 +38,8 @@ async function lifeThroughRunc(runc: RawRunc, context: MeasureContext): Promise<
   await runc.delete(id);
 }
 
-async function together(life: () => Promise<void>): Promise<number> {
-  const started = performance.now();
-  await Promise.all(Array.from({ length: CONTAINERS }, life));
-  return performance.now() - started;
+function together(life: () => Promise<void>): Promise<number> {
+  return milliseconds(() => Promise.all(Array.from({ length: CONTAINERS }, life)));
 }
 
 /** 32 containers at once, each from create to delete with its output and exit code checked. */

@@ -1,22 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as rest } from 'node:timers/promises';
 import { makeSpec } from '../../test/support/bundle.ts';
 import { createOne, Door, removeOne } from '../door.ts';
 import { type Figure, median } from '../figures.ts';
 import { RawRunc } from '../raw-runc.ts';
 import type { MeasureContext } from '../subject.ts';
+import { rested } from '../timing.ts';
 
-/** See measures/lifecycle.ts: both sides come to the kernel equally rested. */
-const REST_MS = 50;
 const PROCESS = makeSpec({ args: ['true'] }).process ?? {};
-
-async function timed(work: () => Promise<void>): Promise<number> {
-  await rest(REST_MS);
-  const started = performance.now();
-  await work();
-  return performance.now() - started;
-}
 
 /** A command run to its end with its output: through the door, and by `runc exec` in the same container. */
 export async function measureExecSync(context: MeasureContext): Promise<Figure[]> {
@@ -38,9 +29,9 @@ export async function measureExecSync(context: MeasureContext): Promise<Figure[]
   const rounds = context.quick ? 8 : 40;
   for (let round = 0; round < rounds; round += 1) {
     context.progress(`command ${round + 1} of ${rounds}`);
-    if (round % 2 === 0) ours.push(await timed(throughDoor));
-    floor.push(await timed(throughRunc));
-    if (round % 2 === 1) ours.push(await timed(throughDoor));
+    if (round % 2 === 0) ours.push(await rested(throughDoor));
+    floor.push(await rested(throughRunc));
+    if (round % 2 === 1) ours.push(await rested(throughDoor));
   }
   await removeOne(client, id);
   const extra = median(ours.map((value, round) => value - (floor[round] ?? 0)));

@@ -1,6 +1,5 @@
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { setTimeout as rest } from 'node:timers/promises';
 import type { RawAgent } from '../../test/support/agent-process.ts';
 import { makeSpec } from '../../test/support/bundle.ts';
 import {
@@ -18,6 +17,7 @@ import { atMost, type Figure, median } from '../figures.ts';
 import { initEnded, RawRunc, writeBundle } from '../raw-runc.ts';
 import { freshId, type MeasureContext, startSubject } from '../subject.ts';
 import { TimedRuntime } from '../timed-runtime.ts';
+import { rest, rested } from '../timing.ts';
 
 const STEPS = ['create', 'start', 'exec', 'delete'] as const;
 type Step = (typeof STEPS)[number];
@@ -27,21 +27,6 @@ type Side = 'agent' | 'runc';
 
 const PROCESS = makeSpec({ args: ['true'] }).process ?? {};
 
-/**
- * A process that joins its cgroups within some milliseconds after another has done so is spared a
- * grace period of the kernel (percpu_rw_semaphore), which is most of what `runc exec` takes. Both
- * sides rest before each step, as containers do between the commands of a host; else who comes
- * sooner after the step before would be measured, not who does less.
- */
-const REST_MS = 50;
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  await rest(REST_MS);
-  const started = performance.now();
-  await work();
-  return performance.now() - started;
-}
-
 function specFor(context: MeasureContext, id: string): object {
   return makeSpec({
     args: ['sleep', '1000'],
@@ -50,11 +35,11 @@ function specFor(context: MeasureContext, id: string): object {
   });
 }
 
-/** The same from the moment the request is sent: the host's own listening is not the agent's time. */
+/** Like {@link rested}, from the moment the request is sent: the host's own listening is not the agent's time. */
 async function timedFromSend(
   work: (choice: StreamChoice) => Promise<RawProcess>,
 ): Promise<{ process: RawProcess; took: number }> {
-  await rest(REST_MS);
+  await rest();
   let sent = 0;
   const onSend = (): void => {
     sent = performance.now();
@@ -71,7 +56,7 @@ async function throughAgent(
   const { host, bridge } = raw;
   const id = freshId();
   const bundle = join(context.directory, id);
-  const created = await timed(() => create(bridge, id, bundle, specFor(context, id)));
+  const created = await rested(() => create(bridge, id, bundle, specFor(context, id)));
   const spec = JSON.parse(readFileSync(join(bundle, 'config.json'), 'utf8'));
   const started = await timedFromSend((choice) => startInit(host, bridge, id, choice));
   const init = started.process;
@@ -83,7 +68,7 @@ async function throughAgent(
   init.stderr?.destroy();
   await ended;
   await bridge.notification(id);
-  const deleted = await timed(() => deleteState(bridge, id));
+  const deleted = await rested(() => deleteState(bridge, id));
   const life = { create: created, start: started.took, exec: executed.took, delete: deleted };
   return { life, spec };
 }
@@ -121,12 +106,12 @@ async function throughRunc(
   writeBundle(bundle, specLike(spec, context, id));
   const processFile = join(bundle, 'process.json');
   writeFileSync(processFile, JSON.stringify(PROCESS));
-  const created = await timed(() => runc.create(id, bundle));
-  const started = await timed(() => runc.start(id));
-  const executed = await timed(() => runc.exec(id, processFile, join(bundle, 'exec-pid')));
+  const created = await rested(() => runc.create(id, bundle));
+  const started = await rested(() => runc.start(id));
+  const executed = await rested(() => runc.exec(id, processFile, join(bundle, 'exec-pid')));
   await runc.run('kill', id, '9');
   await initEnded(bundle);
-  const deleted = await timed(() => runc.delete(id));
+  const deleted = await rested(() => runc.delete(id));
   return { create: created, start: started, exec: executed, delete: deleted };
 }
 
@@ -143,9 +128,8 @@ class Lives {
     return median(this.#of(side, (life) => life[step]));
   }
 
-  /** What a step takes beside the time in which runc runs. */
-  around(side: Side, step: Step, runtime: TimedRuntime): number {
-    const taken = runtime.taken(step);
+  /** What a step takes beside the time in which runc runs: `taken`, of all lives. */
+  around(side: Side, step: Step, taken: readonly number[]): number {
     if (taken.length !== this.#lived.length) {
       throw new Error(`${taken.length} times runc ${step} in ${this.#lived.length} containers`);
     }
@@ -165,7 +149,8 @@ class Lives {
  * is held against the runc of its own step, and their differences against each other.
  */
 function figure(step: Step, lives: Lives, runtime: TimedRuntime): Figure {
-  const extra = lives.around('agent', step, runtime) - lives.around('runc', step, runtime);
+  const taken = runtime.taken(step);
+  const extra = lives.around('agent', step, taken) - lives.around('runc', step, taken);
   const sign = extra >= 0 ? '+' : '−';
   return {
     name: `${step}.p50`,

@@ -2,12 +2,7 @@ import { createOne, Door, removeOne, several } from '../door.ts';
 import { type Figure, median } from '../figures.ts';
 import { RawRunc } from '../raw-runc.ts';
 import type { MeasureContext } from '../subject.ts';
-
-async function timed(into: number[], work: () => Promise<void>): Promise<void> {
-  const started = performance.now();
-  await work();
-  into.push(performance.now() - started);
-}
+import { milliseconds } from '../timing.ts';
 
 /** What the door says of 200 containers at once, all of them there: their list and their figures. */
 export async function measureMany(context: MeasureContext): Promise<Figure[]> {
@@ -36,9 +31,9 @@ export async function measureMany(context: MeasureContext): Promise<Figure[]> {
   const rounds = context.quick ? 3 : 15;
   for (let round = 0; round < rounds; round += 1) {
     context.progress(`list and figures, round ${round + 1} of ${rounds}`);
-    await timed(times.list, list);
-    await timed(times.stats, stats);
-    await timed(times.runc, () => runc.run('list', '-q'));
+    times.list.push(await milliseconds(list));
+    times.stats.push(await milliseconds(stats));
+    times.runc.push(await milliseconds(() => runc.run('list', '-q')));
   }
   await several(count, (index) => removeOne(client, ids[index] ?? ''));
   const figure = (name: 'list' | 'stats', label: string): Figure => ({

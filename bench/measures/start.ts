@@ -7,17 +7,12 @@ import { NULL_CONTAINER, RAW, RAW_BRIDGE_PORT } from '../../test/support/raw-cli
 import { atMost, type Figure, median } from '../figures.ts';
 import { leanFrame } from '../lean-client.ts';
 import type { MeasureContext, Subject } from '../subject.ts';
+import { milliseconds } from '../timing.ts';
 
 const NEGOTIATE = leanFrame(
   RAW.negotiate,
   `{"ContainerId":"${NULL_CONTAINER}","ActivityId":"${NULL_CONTAINER}","MinimumVersion":4,"MaximumVersion":4}\n`,
 );
-
-async function milliseconds(work: () => Promise<unknown>): Promise<number> {
-  const started = performance.now();
-  await work();
-  return performance.now() - started;
-}
 
 function run(command: readonly string[]): ChildProcess {
   const [file = '', ...args] = command;
