@@ -38,8 +38,12 @@ export function parseMountInfo(text: string): MountInfo[] {
     });
 }
 
+/** Neither an escape nor a byte of a longer character is in most paths, and there is a line for each container. */
+const ENCODED = /[\\\x80-\xff]/;
+
 /** Space, tab, newline and backslash are written as three octal digits. */
 function pathOf(field: string): string {
+  if (!ENCODED.test(field)) return field;
   const bytes = field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
   );
