@@ -4,59 +4,71 @@ import type { ContainerId } from '../runtime/runtime.ts';
 
 export type ContainerStatus = 'created' | 'running' | 'paused' | 'stopped';
 
-export class ContainerRefusals {
-  readonly #id: ContainerId;
+interface Refusing {
+  readonly id: ContainerId;
+  readonly status: ContainerStatus;
+}
 
-  constructor(id: ContainerId) {
-    this.#id = id;
-  }
+export function deleted(containerId: ContainerId): AgentError {
+  return new AgentError('container-not-found', `container ${containerId} not found`, {
+    containerId,
+  });
+}
 
-  deleted(): AgentError {
-    return new AgentError('container-not-found', `container ${this.#id} not found`, {
-      containerId: this.#id,
-    });
-  }
+export function noProcess(containerId: ContainerId, pid: number): AgentError {
+  return new AgentError('process-not-found', `container ${containerId} has no process ${pid}`, {
+    containerId,
+  });
+}
 
-  noProcess(pid: number): AgentError {
-    return new AgentError('process-not-found', `container ${this.#id} has no process ${pid}`, {
-      containerId: this.#id,
-    });
-  }
+export function wrongState(
+  { id, status }: Refusing,
+  code: AgentErrorCode,
+  operation: string,
+): AgentError {
+  return refusal(id, code, operation, `container ${id} is ${status}`);
+}
 
-  notRunning(operation: string): AgentError {
-    const text = `container ${this.#id} is not running`;
-    return this.#error('container-not-running', operation, text);
-  }
+export function notIn(
+  wanted: ContainerStatus,
+  { id, status }: Refusing,
+  code: AgentErrorCode,
+  operation: string,
+): AgentError {
+  return refusal(id, code, operation, `container ${id} is not ${wanted}: ${status}`);
+}
 
-  wrongState(code: AgentErrorCode, operation: string, status: ContainerStatus): AgentError {
-    return this.#error(code, operation, `container ${this.#id} is ${status}`);
-  }
+/** {@link notIn} for what needs one that runs. */
+export function notRunning(container: Refusing, operation: string): AgentError {
+  return notIn('running', container, 'container-not-running', operation);
+}
 
-  notIn(
-    wanted: ContainerStatus,
-    code: AgentErrorCode,
-    operation: string,
-    status: ContainerStatus,
-  ): AgentError {
-    return this.#error(code, operation, `container ${this.#id} is not ${wanted}: ${status}`);
-  }
+// ---- in the words that a host knows from its runtime --------------------------------------------
 
-  /** In the words a host knows from its runtime, like the next. */
-  notStopped(status: ContainerStatus): AgentError {
-    const text = `runc delete failed with exit status 1: cannot delete container ${this.#id} that is not stopped: ${status}`;
-    return this.#error('container-not-stopped', 'delete', text);
-  }
+export function hostsShutdown({ id }: Refusing): AgentError {
+  return refusal(id, 'container-not-running', 'shutdown', `container ${id} is not running`);
+}
 
-  hostsStart(status: ContainerStatus, started: boolean): AgentError {
-    if (status === 'stopped' && !started) {
-      const text = `container ${this.#id} ended before it was started`;
-      return this.#error('container-not-running', 'start', text);
-    }
-    const text = 'runc start failed with exit status 1: cannot start an already running container';
-    return this.#error('container-not-created', 'start', text);
-  }
+export function hostsDelete({ id, status }: Refusing): AgentError {
+  const text = `runc delete failed with exit status 1: cannot delete container ${id} that is not stopped: ${status}`;
+  return refusal(id, 'container-not-stopped', 'delete', text);
+}
 
-  #error(code: AgentErrorCode, operation: string, text: string): AgentError {
-    return new AgentError(code, text, { operation, containerId: this.#id });
+/** @param started it has been, whatever became of it */
+export function hostsStart({ id, status }: Refusing, started: boolean): AgentError {
+  if (status === 'stopped' && !started) {
+    const text = `container ${id} ended before it was started`;
+    return refusal(id, 'container-not-running', 'start', text);
   }
+  const text = 'runc start failed with exit status 1: cannot start an already running container';
+  return refusal(id, 'container-not-created', 'start', text);
+}
+
+function refusal(
+  containerId: ContainerId,
+  code: AgentErrorCode,
+  operation: string,
+  text: string,
+): AgentError {
+  return new AgentError(code, text, { operation, containerId });
 }

@@ -20,7 +20,16 @@ import type {
   ExecPlan,
   RestoredContainer,
 } from './container-parts.ts';
-import { ContainerRefusals, type ContainerStatus } from './container-refusals.ts';
+import {
+  type ContainerStatus,
+  deleted,
+  hostsDelete,
+  hostsShutdown,
+  hostsStart,
+  noProcess,
+  notIn,
+  wrongState,
+} from './container-refusals.ts';
 import { Freezer } from './freezer.ts';
 import { GuestProcess } from './guest-process.ts';
 import { ProcessTable } from './process-table.ts';
@@ -49,7 +58,6 @@ export class Container {
   readonly #end: ContainerEnd;
   readonly #execs: ContainerExecs;
   readonly #freezer: Freezer;
-  readonly #refusals: ContainerRefusals;
   #started = false;
   #startedAt: number | undefined;
   #deleted = false;
@@ -57,7 +65,6 @@ export class Container {
   constructor(parts: ContainerParts, context: ContainerContext) {
     const { runtime } = parts;
     this.id = runtime.id;
-    this.#refusals = new ContainerRefusals(this.id);
     this.#parts = parts;
     this.#context = context;
     const { restored } = parts;
@@ -167,9 +174,7 @@ export class Container {
   async start(ports: StdioPorts): Promise<number> {
     // Dialed outside the lock: a host that does not answer must not keep a delete waiting.
     using connections = await this.#context.streams.dial(ports, this.#parts.keeper);
-    return await this.startOn(connections, {
-      refusal: (status) => this.#refusals.hostsStart(status, this.#started),
-    });
+    return await this.startOn(connections, { refusal: () => hostsStart(this, this.#started) });
   }
 
   /**
@@ -182,17 +187,17 @@ export class Container {
     options: {
       signal?: AbortSignal;
       hub?: boolean;
-      refusal?: (status: ContainerStatus) => AgentError;
+      refusal?: () => AgentError;
     } = {},
   ): Promise<number> {
     const {
       signal,
       hub = false,
-      refusal = (status) => this.#refusals.wrongState('container-not-created', 'start', status),
+      refusal = () => wrongState(this, 'container-not-created', 'start'),
     } = options;
     return await this.#lock.exclusive(async () => {
       this.#assertNotDeleted();
-      if (this.status !== 'created') throw refusal(this.status);
+      if (this.status !== 'created') throw refusal();
       const { record } = this.#parts;
       record.phase('starting');
       try {
@@ -250,7 +255,7 @@ export class Container {
 
   process(pid: number): GuestProcess {
     const process = this.init.pid === pid ? this.init : this.processes.get(pid);
-    if (process === undefined) throw this.#refusals.noProcess(pid);
+    if (process === undefined) throw noProcess(this.id, pid);
     return process;
   }
 
@@ -272,7 +277,7 @@ export class Container {
   }
 
   shutdown(how: 'graceful' | 'forced'): void {
-    if (!this.init.running) throw this.#refusals.notRunning('shutdown');
+    if (!this.init.running) throw hostsShutdown(this);
     this.signal(this.init.pid, how === 'graceful' ? SIGTERM : SIGKILL);
   }
 
@@ -321,7 +326,7 @@ export class Container {
       this.#assertNotDeleted();
       const { status } = this;
       if (!force && (status === 'running' || status === 'paused')) {
-        throw this.#refusals.notStopped(status);
+        throw hostsDelete(this);
       }
       await this.#leavePod(async () => {
         this.#end.beforeDelete();
@@ -396,11 +401,10 @@ export class Container {
   }
 
   #assertNotDeleted(): void {
-    if (this.#deleted) throw this.#refusals.deleted();
+    if (this.#deleted) throw deleted(this.id);
   }
 
   #assertIn(wanted: ContainerStatus, code: AgentErrorCode, operation: string): void {
-    const { status } = this;
-    if (status !== wanted) throw this.#refusals.notIn(wanted, code, operation, status);
+    if (this.status !== wanted) throw notIn(wanted, this, code, operation);
   }
 }

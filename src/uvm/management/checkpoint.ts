@@ -1,13 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import { ConnectionSet } from '../../stdio/connection-set.ts';
 import type { Container } from '../container.ts';
+import { notRunning } from '../container-refusals.ts';
 import { checkHostDirectory } from '../host-directory.ts';
 import type { CheckpointRequest, RestoreRequest } from '../management-types.ts';
 import { chooseRuntime } from '../runtime-catalogue.ts';
 import { runtimeFailure } from '../runtime-failure.ts';
 import { doorFacts, planCreate } from './create-request.ts';
 import type { ManagedVm } from './management.ts';
-import { notRunning } from './signals.ts';
 
 /** Saves a running container with CRIU, see criu(8). */
 export async function checkpointContainer(

@@ -5,6 +5,7 @@ import { prepareExec } from '../../spec/exec.ts';
 import type { OciProcess } from '../../spec/oci.ts';
 import { ConnectionSet } from '../../stdio/connection-set.ts';
 import type { Container } from '../container.ts';
+import { wrongState } from '../container-refusals.ts';
 import type { GuestProcess } from '../guest-process.ts';
 import { uvmLimits } from '../limits.ts';
 import type {
@@ -94,11 +95,10 @@ export class ManagedContainer {
 
   /** AgentError 'container-not-running' or 'container-paused' unless it runs. */
   checkRunning(operation: string): void {
-    const { id, status } = this.container;
+    const { status } = this.container;
     if (status === 'running') return;
     const code = status === 'paused' ? 'container-paused' : 'container-not-running';
-    const text = `container ${id} is ${status}`;
-    throw new AgentError(code, text, { operation, containerId: id });
+    throw wrongState(this.container, code, operation);
   }
 
   /** Work of the runtime that needs a running container: one that ended meanwhile is told as if it had before. */

@@ -5,6 +5,7 @@ import type { Reaper } from '../../os/reaper.ts';
 import type { OciLinuxResources } from '../../spec/oci.ts';
 import { ConnectionSet } from '../../stdio/connection-set.ts';
 import type { Container } from '../container.ts';
+import { notRunning } from '../container-refusals.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import type {
   CheckpointRequest,
@@ -44,7 +45,7 @@ import { operationLimits } from './limits.ts';
 import { hubFor, ManagedContainer } from './managed-container.ts';
 import { vmMetrics } from './metrics.ts';
 import { describeRuntimes } from './runtimes.ts';
-import { notRunning, signalEveryProcess } from './signals.ts';
+import { signalEveryProcess } from './signals.ts';
 import { containerState, inspection } from './state.ts';
 import { containerStats } from './stats.ts';
 import { Stop } from './stop.ts';

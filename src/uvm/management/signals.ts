@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { killAll, signalAll } from '../../cgroup/processes.ts';
-import { AgentError } from '../../errors.ts';
 import type { Container } from '../container.ts';
+import { notRunning } from '../container-refusals.ts';
 import type { SignalResult } from '../management-types.ts';
 import { runtimeFailure } from '../runtime-failure.ts';
 
@@ -40,9 +40,4 @@ export async function killEveryProcess(container: Container, signal: AbortSignal
     return;
   }
   await killAll(cgroup, { signal });
-}
-
-export function notRunning(container: Container, operation: string): AgentError {
-  const text = `container ${container.id} is not running: ${container.status}`;
-  return new AgentError('container-not-running', text, { operation, containerId: container.id });
 }
